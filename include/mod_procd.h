@@ -1,0 +1,97 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file  mod_procd.h
+ * @brief Process groups for other modules: find a group, lease one of its processes, give it back.
+ *
+ * All functions are APR optional functions: fetch them with APR_RETRIEVE_OPTIONAL_FN in a post_config hook (or later)
+ * and do without when NULL. Structures that cross the border begin with their size, set by the caller to sizeof.
+ * Unless said otherwise a function may be called by any thread of any httpd child and does not block.
+ */
+#ifndef MOD_PROCD_H
+#define MOD_PROCD_H
+
+#include "httpd.h"
+#include "apr_optional.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A group in this generation's configuration. Lives as long as pconf; the same in parent and children. */
+typedef struct procd_group procd_group;
+
+/** One request's hold on one process. Kept by the caller; given back exactly once. A child that dies has its leases
+ *  given back by the parent. */
+typedef struct procd_lease {
+    apr_size_t size; /**< sizeof(procd_lease), set by the caller before the call */
+    procd_group *group;
+    int slot;              /**< row in the process table */
+    apr_uint64_t instance; /**< unique for each process ever started by this manager's table */
+    pid_t pid;
+    int concurrency; /**< requests that the process takes at once */
+    socklen_t addr_len;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_un un;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } addr; /**< where it listens */
+} procd_lease;
+
+/** How a lease ended; the manager acts on it (a process that refuses connections is replaced). */
+typedef enum procd_outcome {
+    PROCD_OK,             /**< a complete answer, or none of the process's fault */
+    PROCD_CONNECT_FAILED, /**< nothing accepted at its address */
+    PROCD_BROKE,          /**< it closed or spoke nonsense before the answer was complete */
+    PROCD_TIMED_OUT       /**< it did not answer in time */
+} procd_outcome;
+
+/** A group's numbers, for balancing decisions and status pages. */
+typedef struct procd_group_info {
+    apr_size_t size; /**< sizeof(procd_group_info), set by the caller before the call */
+    const char *name;
+    int processes;   /**< alive and accepting */
+    int starting;    /**< not accepting yet */
+    int min, max;    /**< SpawnProcesses */
+    int concurrency; /**< SpawnConcurrency */
+    int busy;        /**< leases out */
+    int waiting;     /**< requests that wait for a process */
+    int crash_loop;  /**< 1: starts keep failing, the next is delayed */
+    int retry_after; /**< seconds until the next start when crash_loop, else 0 */
+    char why[128];   /**< why the last process ended or could not start, or empty */
+} procd_group_info;
+
+/** The group NAME as this server sees it (its own or the main server's). From post_config (APR_HOOK_MIDDLE of a module
+ *  that is ordered after mod_procd.c) on. @return NULL when there is none. */
+APR_DECLARE_OPTIONAL_FN(procd_group *, procd_group_find, (server_rec * s, const char *name));
+
+/** Take a process: the least busy one that has room, the lowest slot among equals. While the group has no process that
+ *  accepts connections, also one that has only been started: a connection to it waits until it accepts.
+ *  @param avoid instance that must not be taken (it has just failed), or 0
+ *  @return APR_SUCCESS: lease is filled. APR_EAGAIN: all are busy or still starting; if the group may grow, the manager
+ *  has been told. APR_EGENERAL: the group cannot start processes now (see procd_group_info). */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_lease_take, (procd_group * g, apr_uint64_t avoid, procd_lease *lease));
+
+/** Give it back. */
+APR_DECLARE_OPTIONAL_FN(void, procd_lease_give, (procd_lease * lease, procd_outcome outcome));
+
+/** Requests waiting for this group changed by delta in this child; the manager decides on growth from the sum. */
+APR_DECLARE_OPTIONAL_FN(void, procd_waiting, (procd_group * g, int delta));
+
+/** An eventfd, inherited by all children, that the manager adds to whenever a group may have room that it had not (a
+ *  process is ready) or gave up (a start failed). Read it (non-blocking) before looking again. The same for all groups.
+ *  @return -1 without a manager */
+APR_DECLARE_OPTIONAL_FN(int, procd_event_fd, (void));
+
+/** @return APR_SUCCESS, APR_EINVAL when info->size is not known. */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_group_query, (procd_group * g, procd_group_info *info));
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOD_PROCD_H */

@@ -1,0 +1,91 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file  procd_wire.h
+ * @brief The private protocol between httpd's parent and the manager. Both ends come from the same build; it may change
+ *        with every version, and a peer of another version is refused.
+ *
+ * The control channel is a SOCK_SEQPACKET pair. Every message is one fixed structure and perhaps descriptors; whatever is
+ * long (the configuration) travels as a memfd, so that sending never blocks: the parent must not wait while it restarts.
+ */
+#ifndef PROCD_WIRE_H
+#define PROCD_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROCD_WIRE_MAGIC 0x50524344u /* "PRCD" */
+#define PROCD_WIRE_VERSION 1
+#define PROCD_WIRE_FDS 200 /* descriptors in one message */
+#define PROCD_CONTROL_FD 3 /* where the manager finds its end */
+
+typedef enum procd_message_type {
+    /* parent to manager */
+    PROCD_MSG_INIT = 1, /* fds: manager's half, children's half, ring, event */
+    PROCD_MSG_LISTEN,   /* fds: listening sockets, numbered on from the last message since the last CONFIG */
+    PROCD_MSG_CONFIG,   /* value: generation; fds: configuration, then error logs */
+    PROCD_MSG_PREPARE,  /* a new CONFIG should follow within the lease, or httpd is gone */
+    PROCD_MSG_DRAIN,    /* httpd's children are gone and another manager takes over: end all processes, then yourself */
+    PROCD_MSG_STOP,     /* the same, and value: milliseconds until whatever is left is killed */
+    /* manager to parent */
+    PROCD_MSG_CONFIGURED = 32 /* value: generation */
+} procd_message_type;
+
+typedef struct procd_message {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t type;
+    uint32_t value;
+    uint32_t n_fds;
+} procd_message;
+
+/** Send without blocking. @return 0, or -1 and errno (EAGAIN: the peer does not read) */
+int procd_send(int fd, procd_message_type type, uint32_t value, const int *fds, int n_fds);
+/** Receive without blocking. Descriptors are close-on-exec and the caller's; *n_fds: room in, number out.
+ *  @return 1; 0 at the end; -1 and errno (EPROTO: not a message of this version) */
+int procd_receive(int fd, procd_message *message, int *fds, int *n_fds);
+
+/* ------------------------------------------------------------------ the configuration: tagged pieces, one after another */
+
+typedef enum procd_tag {
+    PROCD_TAG_GLOBAL = 1, /* procd_wire_global */
+    PROCD_TAG_RUNTIME_DIR,
+    PROCD_TAG_SERVER_ROOT,
+    PROCD_TAG_GROUP, /* procd_wire_group; begins a group */
+    PROCD_TAG_NAME,
+    PROCD_TAG_TEXT,
+    PROCD_TAG_END
+} procd_tag;
+
+typedef struct procd_wire_global {
+    uint32_t uid, gid;      /* httpd's User and Group: default for processes, and who may connect to them */
+    uint32_t max_processes; /* ProcdMaxProcesses */
+    uint32_t lease_ms;
+    uint32_t n_logs;    /* error logs that came with the message; the first is the main server's; 0: syslog */
+    uint32_t log_level; /* httpd's LogLevel number for this module */
+} procd_wire_global;
+
+typedef struct procd_wire_group {
+    uint32_t index; /* row in the table */
+    uint32_t log;   /* which error log */
+    uint32_t first_listen, n_listen;
+} procd_wire_group;
+
+#define PROCD_CONFIG_MAX (32u << 20)
+
+typedef struct procd_blob {
+    char *bytes;
+    size_t len, room;
+    int failed; /* no memory */
+} procd_blob;
+
+void procd_blob_put(procd_blob *blob, procd_tag tag, const void *bytes, size_t len);
+/** A memfd with the blob's bytes, sealed. @return -1 and errno */
+int procd_blob_to_fd(const procd_blob *blob);
+/** Read a sealed memfd whole. @return 0, or -1 and errno */
+int procd_blob_from_fd(procd_blob *blob, int fd);
+/** The piece at *at. @return 1; 0 at the end; -1: malformed */
+int procd_blob_next(const procd_blob *blob, size_t *at, uint32_t *tag, const char **bytes, size_t *len);
+void procd_blob_free(procd_blob *blob);
+
+#endif /* PROCD_WIRE_H */
