@@ -1,0 +1,497 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What can only be said when the whole configuration was read.
+ *
+ * Addresses that stand inline (ProxyCorePass scheme://..., SetHandler "proxy-core:scheme://...") become pools here and
+ * nowhere else: the tree of the server's own configuration is searched for them. A handler name that turns up at run time
+ * (from .htaccess, from an expression, from a rewrite rule's variable) can therefore only name what the administrator
+ * wrote down, and is no way to send requests to an address of somebody else's choice.
+ *
+ * The checks run as a check_config hook, since that is what `httpd -t` runs; only the look-up of process groups waits for
+ * post_config, when mod_procd has them. Names in <Spawn> blocks are compared before that, in the tree.
+ */
+
+#include "config_backend.h"
+#include "config_pool.h"
+#include "config_values.h"
+#include "mod_procd.h"
+#include "pool.h"
+
+#include "apr_cstr.h"
+#include "apr_hash.h"
+#include "apr_network_io.h"
+#include "apr_strings.h"
+#include "http_config.h"
+#include "http_log.h"
+#include "util_cfgtree.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+APLOG_USE_MODULE(proxy_core);
+
+#define HANDLER_PREFIX "proxy-core:"
+#define MOST_ADDRESSES 64 /* of one host name */
+
+typedef struct check {
+    apr_pool_t *pconf;
+    apr_pool_t *ptemp;
+    server_rec *main_server;
+    apr_hash_t *spawn; /* names of <Spawn> blocks; NULL: not collected yet */
+    int spawn_dir;     /* ProcdGroupDir is there: more names than these may exist */
+    int failed;
+} check;
+
+static pc_server_conf *server_conf(server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &proxy_core_module);
+}
+
+/** One line for the administrator; the check goes on, so that one run names everything. */
+static void __attribute__((format(printf, 3, 4))) complain(check *c, const char *where, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, 0, c->main_server, "PXC0101: %s: %s", where,
+                 apr_pvsprintf(c->ptemp, format, ap));
+    va_end(ap);
+    c->failed = 1;
+}
+
+static const char *pool_label(check *c, const pc_pool_conf *pool)
+{
+    return pool->inline_form ? apr_psprintf(c->ptemp, "%s: %s", pool->source, pool->name)
+                             : apr_psprintf(c->ptemp, "%s: <ProxyCore %s>", pool->source, pool->name);
+}
+
+/* ------------------------------------------------------------------ looking up */
+
+static pc_pool_conf *find_pool(apr_hash_t *pools, const char *name)
+{
+    char small[256];
+    apr_size_t n = strlen(name);
+    pc_pool_conf *pool = apr_hash_get(pools, name, (apr_ssize_t)n);
+
+    if (!pool && n < sizeof(small)) {
+        memcpy(small, name, n + 1);
+        ap_str_tolower(small);
+        pool = apr_hash_get(pools, small, (apr_ssize_t)n);
+    }
+    return pool;
+}
+
+const pc_pool_conf *pc_conf_pool(server_rec *s, const char *name)
+{
+    pc_server_conf *conf = server_conf(s);
+
+    return conf && conf->visible ? find_pool(conf->visible, name) : NULL;
+}
+
+void pc_conf_each_pool(server_rec *main_server, void (*fn)(void *baton, server_rec *s, pc_pool_conf *pool), void *baton)
+{
+    for (server_rec *s = main_server; s; s = s->next) {
+        pc_server_conf *conf = server_conf(s);
+
+        /* A virtual host without directives of ours shares the main server's structure. */
+        if (!conf || (s != main_server && conf == server_conf(main_server))) {
+            continue;
+        }
+        for (int i = 0; i < conf->list->nelts; ++i) {
+            fn(baton, s, APR_ARRAY_IDX(conf->list, i, pc_pool_conf *));
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ the tree of the configuration */
+
+typedef void (*node_fn)(check *c, server_rec *s, const ap_directive_t *node);
+
+static server_rec *virtual_host(check *c, const ap_directive_t *node, server_rec *otherwise)
+{
+    for (server_rec *s = c->main_server->next; s; s = s->next) {
+        if (s->defn_line_number == (unsigned)node->line_num && s->defn_name && !strcmp(s->defn_name, node->filename)) {
+            return s;
+        }
+    }
+    return otherwise;
+}
+
+static void each_node(check *c, server_rec *s, const ap_directive_t *node, node_fn fn)
+{
+    for (; node; node = node->next) {
+        fn(c, s, node);
+        if (node->first_child) {
+            server_rec *inside = apr_cstr_casecmp(node->directive, "<VirtualHost") ? s : virtual_host(c, node, s);
+            each_node(c, inside, node->first_child, fn);
+        }
+    }
+}
+
+/** The pool that a directive sends requests to, by ProxyCorePass or by a handler's name. @return NULL: none */
+static const char *pool_named_by(check *c, const ap_directive_t *node)
+{
+    const char *args = node->args, *word = NULL, *flag;
+
+    if (!apr_cstr_casecmp(node->directive, "ProxyCorePass")) {
+        word = ap_getword_conf(c->ptemp, &args);
+        return apr_cstr_casecmp(word, "off") ? word : NULL;
+    }
+    if (!apr_cstr_casecmp(node->directive, "SetHandler") || !apr_cstr_casecmp(node->directive, "AddHandler")) {
+        word = ap_getword_conf(c->ptemp, &args);
+    }
+    else if (!apr_cstr_casecmp(node->directive, "RewriteRule") && (flag = strstr(args, "=" HANDLER_PREFIX))) {
+        word = apr_pstrmemdup(c->ptemp, flag + 1, strcspn(flag + 1, ",] \t\""));
+    }
+    if (!word || apr_cstr_casecmpn(word, HANDLER_PREFIX, sizeof(HANDLER_PREFIX) - 1) || strchr(word, '%')) {
+        return NULL;
+    }
+    return word + sizeof(HANDLER_PREFIX) - 1;
+}
+
+static const char *place_of(check *c, const ap_directive_t *node)
+{
+    return apr_psprintf(c->ptemp, "%s:%d: %s %s", node->filename, node->line_num, node->directive, node->args);
+}
+
+static void collect_spawn(check *c, server_rec *s, const ap_directive_t *node)
+{
+    (void)s;
+    if (!apr_cstr_casecmp(node->directive, "<Spawn")) {
+        const char *args = apr_pstrndup(c->pconf, node->args, strcspn(node->args, ">"));
+        const char *name = ap_getword_conf(c->pconf, &args);
+
+        apr_hash_set(c->spawn, name, APR_HASH_KEY_STRING, name);
+    }
+    else if (!apr_cstr_casecmp(node->directive, "ProcdGroupDir")) {
+        c->spawn_dir = 1;
+    }
+}
+
+/* ------------------------------------------------------------------ backends get their addresses */
+
+/** "a, b": what an administrator may name. */
+static const char *names_in(apr_pool_t *p, apr_hash_t *names)
+{
+    const char *list = "";
+
+    for (apr_hash_index_t *i = apr_hash_first(p, names); i; i = apr_hash_next(i)) {
+        if (strstr(apr_hash_this_key(i), "://")) {
+            continue;
+        }
+        list = apr_pstrcat(p, list, *list ? ", " : "", (const char *)apr_hash_this_key(i), NULL);
+    }
+    return *list ? list : "none";
+}
+
+static void check_group(check *c, const pc_pool_conf *pool, const char *group)
+{
+    if (!ap_find_linked_module("mod_procd.c")) {
+        complain(c, pool_label(c, pool), "spawn:%s needs mod_procd, which is not loaded", group);
+        return;
+    }
+    if (!c->spawn) {
+        c->spawn = apr_hash_make(c->ptemp);
+        each_node(c, c->main_server, ap_conftree, collect_spawn);
+    }
+    if (!c->spawn_dir && !apr_hash_get(c->spawn, group, APR_HASH_KEY_STRING)) {
+        complain(c, pool_label(c, pool), "spawn:%s: there is no <Spawn %s>; groups: %s", group, group,
+                 names_in(c->ptemp, c->spawn));
+    }
+}
+
+static int compare_addr(const void *a, const void *b)
+{
+    const pc_addr *x = a, *y = b;
+
+    return x->len != y->len ? (x->len > y->len ? 1 : -1) : memcmp(&x->u, &y->u, x->len);
+}
+
+/** All addresses of a host name, sorted, so that names made from their order survive a restart.
+ *  @return how many, 0 after complaining */
+static int resolve(check *c, const pc_pool_conf *pool, const char *host, apr_port_t port, pc_addr *out)
+{
+    apr_sockaddr_t *sa = NULL;
+    apr_status_t rv = apr_sockaddr_info_get(&sa, host, APR_UNSPEC, port, 0, c->ptemp);
+    int n = 0, kept = 0;
+
+    if (rv != APR_SUCCESS) {
+        char why[120];
+
+        complain(c, pool_label(c, pool), "ProxyCoreBackend %s: the name cannot be looked up: %s", host,
+                 apr_strerror(rv, why, sizeof(why)));
+        return 0;
+    }
+    for (; sa && n < MOST_ADDRESSES; sa = sa->next) {
+        pc_addr *a = &out[n];
+
+        memset(a, 0, sizeof(*a));
+        if (sa->salen > sizeof(a->u)) {
+            continue;
+        }
+        memcpy(&a->u, &sa->sa, sa->salen);
+        a->len = sa->salen;
+        pc_address_set_port(a, port);
+        ++n;
+    }
+    qsort(out, (size_t)n, sizeof(*out), compare_addr);
+    for (int i = 0; i < n; ++i) {
+        if (!kept || compare_addr(&out[kept - 1], &out[i])) {
+            out[kept++] = out[i];
+        }
+    }
+    return kept;
+}
+
+static const char *addr_text(apr_pool_t *p, const pc_addr *a)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+
+    inet_ntop(a->u.sa.sa_family, a->u.sa.sa_family == AF_INET ? (const void *)&a->u.in.sin_addr : &a->u.in6.sin6_addr,
+              text, sizeof(text));
+    return apr_pstrdup(p, text);
+}
+
+/** A host name becomes a backend for each address. */
+static void expand_name(check *c, pc_pool_conf *pool, const pc_backend_conf *b, const char *host, apr_port_t port,
+                        apr_array_header_t *out)
+{
+    pc_addr addrs[MOST_ADDRESSES];
+    int n = resolve(c, pool, host, port, addrs);
+
+    for (int i = 0; i < n; ++i) {
+        pc_backend_conf *one = apr_array_push(out);
+
+        *one = *b;
+        one->addr = addrs[i];
+        if (!b->name) {
+            one->name = apr_psprintf(c->pconf, "%s:%d@%s", host, port, addr_text(c->ptemp, &addrs[i]));
+        }
+        else if (n > 1) {
+            one->name = apr_psprintf(c->pconf, "%s-%d", b->name, i + 1);
+        }
+    }
+}
+
+static void finish_backend(check *c, pc_pool_conf *pool, const pc_backend_conf *written, apr_array_header_t *out)
+{
+    pc_backend_conf b = *written;
+    pc_address a;
+    const char *end = strrchr(b.text, ':');
+    apr_port_t port;
+
+    if (pc_address_parse(c->pconf, b.text, &a)) {
+        return; /* was parsed before, so this does not happen */
+    }
+    b.host = "localhost";
+    if (a.kind == PC_ADDR_SPAWN) {
+        check_group(c, pool, a.name);
+    }
+    else if (a.kind != PC_ADDR_UNIX) {
+        port = a.port ? a.port : pool->codec->default_port;
+        if (!port) {
+            complain(c, pool_label(c, pool), "ProxyCoreBackend %s needs a port, since %s has no usual one: %s:PORT",
+                     b.text, pool->codec->name, b.text);
+            return;
+        }
+        pc_address_set_port(&b.addr, port);
+        b.host = !a.port || port != pool->codec->default_port
+                     ? b.text
+                     : apr_pstrmemdup(c->pconf, b.text, (apr_size_t)(end - b.text));
+        if (a.kind == PC_ADDR_NAME) {
+            expand_name(c, pool, &b, a.name, port, out);
+            return;
+        }
+        if (!b.name && !a.port) {
+            b.name = apr_psprintf(c->pconf, "%s:%d", b.text, port);
+        }
+    }
+    if (!b.name) {
+        b.name = b.text;
+    }
+    APR_ARRAY_PUSH(out, pc_backend_conf) = b;
+}
+
+static void check_backends(check *c, const pc_pool_conf *pool)
+{
+    apr_hash_t *names = apr_hash_make(c->ptemp);
+
+    if (pool->backends->nelts > PC_POOL_MAX_BACKENDS) {
+        complain(c, pool_label(c, pool), "%d backends; a pool has at most %d", pool->backends->nelts,
+                 PC_POOL_MAX_BACKENDS);
+    }
+    for (int i = 0; i < pool->backends->nelts; ++i) {
+        const pc_backend_conf *b = &APR_ARRAY_IDX(pool->backends, i, pc_backend_conf);
+
+        if (apr_hash_get(names, b->name, APR_HASH_KEY_STRING)) {
+            complain(c, pool_label(c, pool), "two backends are called '%s'; tell them apart with name=LABEL", b->name);
+        }
+        apr_hash_set(names, b->name, APR_HASH_KEY_STRING, b);
+    }
+}
+
+static void finish_pool(void *baton, server_rec *s, pc_pool_conf *pool)
+{
+    check *c = baton;
+    apr_array_header_t *written = pool->backends;
+
+    (void)s;
+    pool->backends = apr_array_make(c->pconf, written->nelts, sizeof(pc_backend_conf));
+    for (int i = 0; i < written->nelts; ++i) {
+        finish_backend(c, pool, &APR_ARRAY_IDX(written, i, pc_backend_conf), pool->backends);
+    }
+    check_backends(c, pool);
+}
+
+/* ------------------------------------------------------------------ inline addresses and names */
+
+static pc_pool_conf *same_but_case(check *c, const char *name)
+{
+    const apr_array_header_t *list = server_conf(c->main_server)->list;
+
+    for (int i = 0; i < list->nelts; ++i) {
+        pc_pool_conf *pool = APR_ARRAY_IDX(list, i, pc_pool_conf *);
+
+        if (!apr_cstr_casecmp(pool->name, name)) {
+            return pool;
+        }
+    }
+    return NULL;
+}
+
+static void make_inline(check *c, server_rec *s, const ap_directive_t *node)
+{
+    const char *to = pool_named_by(c, node), *scheme, *address, *wrong;
+    apr_hash_t *pools = server_conf(c->main_server)->pools;
+    pc_pool_conf *pool;
+    char *arg;
+    pc_backend_conf b;
+
+    (void)s;
+    if (!to || !pc_inline_split(c->pconf, to, &scheme, &address)) {
+        return;
+    }
+    if ((pool = same_but_case(c, to))) {
+        if (strcmp(pool->name, to) != 0) {
+            complain(c, place_of(c, node), "%s at %s differs from this in case only, which handler names do not keep",
+                     pool->name, pool->source);
+        }
+        return;
+    }
+    pool = pc_pool_conf_make(c->pconf, to, apr_psprintf(c->pconf, "%s:%d", node->filename, node->line_num));
+    pool->inline_form = 1;
+    arg = apr_pstrdup(c->pconf, address);
+    wrong = pc_pool_set_codec(c->pconf, pool, scheme);
+    if (!wrong && !(wrong = pc_backend_parse(c->pconf, 1, &arg, &b))) {
+        APR_ARRAY_PUSH(pool->backends, pc_backend_conf) = b;
+        wrong = pc_pool_conf_complete(c->pconf, pool);
+    }
+    if (wrong) {
+        complain(c, place_of(c, node), "%s", wrong);
+        return;
+    }
+    apr_hash_set(pools, pool->name, APR_HASH_KEY_STRING, pool);
+    APR_ARRAY_PUSH(server_conf(c->main_server)->list, pc_pool_conf *) = pool;
+}
+
+/** Handler names arrive in lower case: inline pools are found by that, too. */
+static void add_lower_case(apr_pool_t *p, apr_hash_t *visible, apr_hash_t *pools)
+{
+    for (apr_hash_index_t *i = apr_hash_first(p, pools); i; i = apr_hash_next(i)) {
+        char *name = apr_pstrdup(p, apr_hash_this_key(i));
+
+        ap_str_tolower(name);
+        apr_hash_set(visible, name, APR_HASH_KEY_STRING, apr_hash_this_val(i));
+    }
+}
+
+static void make_visible(check *c)
+{
+    apr_hash_t *common = server_conf(c->main_server)->pools;
+
+    for (server_rec *s = c->main_server; s; s = s->next) {
+        pc_server_conf *conf = server_conf(s);
+
+        if (conf && !conf->visible) {
+            conf->visible = apr_hash_overlay(c->pconf, conf->pools, common);
+            add_lower_case(c->pconf, conf->visible, common);
+            add_lower_case(c->pconf, conf->visible, conf->pools);
+        }
+    }
+}
+
+/** Does any virtual host have it? Sections of the main server hold for all of them. */
+static int known_somewhere(check *c, const char *name)
+{
+    for (server_rec *s = c->main_server; s; s = s->next) {
+        if (pc_conf_pool(s, name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void check_name(check *c, server_rec *s, const ap_directive_t *node)
+{
+    const char *to = pool_named_by(c, node), *scheme, *address;
+
+    if (!to || pc_inline_split(c->ptemp, to, &scheme, &address)) {
+        return;
+    }
+    if (s == c->main_server ? !known_somewhere(c, to) : !pc_conf_pool(s, to)) {
+        complain(c, place_of(c, node), "there is no <ProxyCore %s>; known are: %s", to,
+                 names_in(c->ptemp, server_conf(s)->visible));
+    }
+}
+
+/* ------------------------------------------------------------------ entries */
+
+int pc_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+{
+    check c = { pconf, ptemp, main_server, NULL, 0, 0 };
+
+    (void)plog;
+    if (server_conf(main_server)->visible) {
+        return OK;
+    }
+    each_node(&c, main_server, ap_conftree, make_inline);
+    pc_conf_each_pool(main_server, finish_pool, &c);
+    make_visible(&c);
+    each_node(&c, main_server, ap_conftree, check_name);
+    return c.failed ? HTTP_INTERNAL_SERVER_ERROR : OK;
+}
+
+typedef procd_group *find_group_fn(server_rec *s, const char *name);
+
+static void find_groups(void *baton, server_rec *s, pc_pool_conf *pool)
+{
+    check *c = baton;
+    find_group_fn *find = APR_RETRIEVE_OPTIONAL_FN(procd_group_find);
+
+    for (int i = 0; i < pool->backends->nelts; ++i) {
+        pc_backend_conf *b = &APR_ARRAY_IDX(pool->backends, i, pc_backend_conf);
+
+        if (b->kind != PC_BACKEND_SPAWN) {
+            continue;
+        }
+        b->group = find ? find(s, b->spawn) : NULL;
+        if (!b->group) {
+            complain(c, pool_label(c, pool), "spawn:%s: %s", b->spawn,
+                     find ? "mod_procd has no group of this name for this server" : "mod_procd is not loaded");
+        }
+    }
+}
+
+int pc_conf_finish(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *main_server)
+{
+    check c = { pconf, ptemp, main_server, NULL, 0, 0 };
+    int rv = pc_conf_check(pconf, ptemp, ptemp, main_server);
+
+    if (rv == OK) {
+        pc_conf_each_pool(main_server, find_groups, &c);
+        rv = c.failed ? HTTP_INTERNAL_SERVER_ERROR : OK;
+    }
+    return rv;
+}

@@ -1,0 +1,493 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The exchange's states.
+ *
+ *   ROUTED ──lease──▶ [SPOOLING] ──▶ CONNECTING ──▶ SENDING ──▶ AWAITING ──▶ STREAMING ──▶ DONE
+ *      └──full──▶ QUEUED ──granted──┘      ▲             └── the head may come while the body is still sent ──┘
+ *                                          └── pc_fail(): another try
+ *
+ * Each step_…() either moves on (PC_STEP_AGAIN), says what it waits for (x->want, PC_STEP_WAIT) or is done. Deadlines
+ * are derived from times that the exchange keeps anyway (due_of), so that no timer has to be moved with each byte.
+ */
+#include "exchange.h"
+#include "clock.h"
+
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+
+#include "apr_atomic.h"
+
+APLOG_USE_MODULE(proxy_core);
+
+/** How long a backend may keep silent on Expect: 100-continue before the client is told to go on. */
+#define EXPECT_WAIT apr_time_from_sec(1)
+#define BACKLOG_RETRY apr_time_from_msec(5)
+
+static apr_status_t cleanup_exchange(void *data)
+{
+    pc_exchange *x = data;
+
+    if (x->state != PC_STATE_DONE) {
+        pc_send_abort(x);
+    }
+    pc_exchange_release(x, PC_OUTCOME_UNUSED, 0);
+    pc_perch_release(x);
+    return APR_SUCCESS;
+}
+
+/* What a balancer that goes by the request's key goes by: key=, else the path. */
+static apr_uint32_t hash_of_key(request_rec *r, const pc_route *route)
+{
+    const char *err = NULL, *key = route->path;
+    apr_ssize_t len = APR_HASH_KEY_STRING;
+
+    if (route->pool->key) {
+        key = ap_expr_str_exec(r, route->pool->key, &err);
+    }
+    return key && !err ? apr_hashfunc_default(key, &len) : 0;
+}
+
+pc_exchange *pc_exchange_create(request_rec *r, const pc_route *route)
+{
+    pc_exchange *x = apr_pcalloc(r->pool, sizeof(*x));
+
+    x->r = r;
+    x->c = r->connection;
+    x->route = route;
+    x->pool = route->pool;
+    x->codec = route->pool->codec;
+    x->h2 = x->c->master != NULL;
+    x->lot = PC_REPLY_FIRST;
+    x->started = x->now = pc_now();
+    x->head.pool = r->pool;
+    x->out = apr_brigade_create(r->pool, x->c->bucket_alloc);
+    x->codec_state = apr_palloc(r->pool, x->codec->state_size);
+    x->choice.hash = hash_of_key(r, route);
+    apr_pool_cleanup_register(r->pool, x, cleanup_exchange, apr_pool_cleanup_null);
+    return x;
+}
+
+void pc_exchange_wake(void *exchange)
+{
+    pc_perch_fire(exchange);
+}
+
+void pc_exchange_release(pc_exchange *x, pc_outcome outcome, int keep)
+{
+    if (x->waiter) {
+        pc_queue_leave(x->waiter);
+        x->waiter = NULL;
+    }
+    if (x->link) {
+        pc_link *link = x->link;
+
+        x->link = NULL;
+        pc_perch_forget_link(x);
+        if (keep) {
+            pc_link_keep(x->pool, link);
+        }
+        else {
+            pc_link_close(link);
+        }
+    }
+    if (x->lease.held) {
+        int hand = keep && pc_upstream_bounded(x->lease.backend);
+        /* from the last byte sent: how long an upload took says nothing of the backend */
+        apr_interval_time_t first = x->head_at > x->last_write ? x->head_at - x->last_write : 0;
+
+        ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, x->r, "PXC0404: pool %s: backend %s is given back", x->pool->name,
+                      x->lease.backend->name);
+        if (!pc_lease_pass(&x->lease, outcome, first, hand) && hand) {
+            pc_link_shed(x->pool, &x->lease);
+        }
+    }
+}
+
+/* Bytes of a body that nobody wants are not read just to keep the connection: the MPM's lingering close sees to them. */
+static int body_unread(const pc_exchange *x)
+{
+    return x->body == PC_BODY_OPEN || x->body == PC_BODY_EXPECTED || x->body == PC_BODY_STOPPED;
+}
+
+pc_step pc_exchange_end(pc_exchange *x, int rc, const char *outcome)
+{
+    if (body_unread(x)) {
+        x->c->keepalive = AP_CONN_CLOSE;
+    }
+    if (ap_is_HTTP_ERROR(rc) && !x->head_passed && !x->final_status) {
+        pc_reply_forget(x);
+    }
+    x->state = PC_STATE_DONE;
+    x->rc = rc;
+    x->outcome = outcome;
+    x->finished_at = pc_now();
+    pc_notes_set(x);
+    return PC_STEP_DONE;
+}
+
+void pc_exchange_client_left(pc_exchange *x)
+{
+    pc_send_abort(x);
+    pc_exchange_release(x, PC_OUTCOME_OK, 0);
+    x->c->aborted = 1;
+    x->c->keepalive = AP_CONN_CLOSE;
+    x->r->no_cache = 1;
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "PXC0401: the client left while the request was with pool %s",
+                  x->pool->name);
+    (void)pc_exchange_end(x, DONE, "client-left");
+}
+
+/* ------------------------------------------------------------------ a lease */
+
+static pc_step after_lease(pc_exchange *x)
+{
+    x->tries++;
+    ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, x->r, "PXC0403: pool %s: got backend %s, process %ld, try %d",
+                  x->pool->name, x->lease.backend->name, (long)x->lease.proc.pid, x->tries);
+    if (x->msg.body && x->msg.content_length < 0 && !x->spool
+        && (x->spool_first || !(x->codec->flags & PC_CODEC_CHUNKS))) {
+        x->state = PC_STATE_SPOOLING;
+    }
+    else {
+        x->state = PC_STATE_CONNECTING;
+    }
+    return PC_STEP_AGAIN;
+}
+
+static pc_step step_routed(pc_exchange *x)
+{
+    apr_status_t rv = pc_lease_take(x->pool->pool, &x->choice, x->tries == 0, &x->lease, &x->refusal);
+
+    if (rv == APR_SUCCESS) {
+        return after_lease(x);
+    }
+    if (rv != APR_EAGAIN) {
+        return pc_fail(x, PC_STAGE_CHOOSE, PC_CAUSE_NONE_ALIVE, x->refusal.why);
+    }
+    x->queued_at = x->now;
+    if (pc_perch_fd(x) == -1) {
+        return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_LOCAL, "no descriptor to wait on");
+    }
+    x->nap_ended = 0;
+    if (apr_atomic_read32(&x->woken)) { /* from an earlier wait: nobody is to be woken by it */
+        pc_perch_quiet(x);
+    }
+    rv = pc_queue_join(x->pool->pool, &x->choice, pc_exchange_wake, x, &x->waiter);
+    if (rv != APR_SUCCESS) {
+        x->refusal.retry_after = 1;
+        return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_QUEUE_FULL,
+                       rv == APR_ENOSPC ? "ProxyCoreQueue bounds it" : "this child takes no more waiters");
+    }
+    x->state = PC_STATE_QUEUED;
+    return PC_STEP_AGAIN;
+}
+
+static pc_step step_queued(pc_exchange *x)
+{
+    apr_status_t rv = pc_queue_poll(x->waiter, x->nap_ended, &x->lease, &x->refusal);
+
+    if (rv == APR_EAGAIN) {
+        x->want = PC_WANT_WAKE;
+        return PC_STEP_WAIT;
+    }
+    x->waiter = NULL;
+    if (rv == APR_SUCCESS) {
+        return after_lease(x);
+    }
+    return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_NONE_ALIVE, x->refusal.why);
+}
+
+static pc_step step_spooling(pc_exchange *x)
+{
+    apr_status_t rv = pc_body_spool(x);
+
+    if (rv == APR_EAGAIN) {
+        x->want = PC_WANT_CLIENT_READ;
+        return PC_STEP_WAIT;
+    }
+    if (rv != APR_EOF) {
+        int rc = x->rc;
+
+        pc_exchange_release(x, PC_OUTCOME_UNUSED, 0);
+        return pc_exchange_end(x, rc, "client-body");
+    }
+    x->state = PC_STATE_CONNECTING;
+    return PC_STEP_AGAIN;
+}
+
+/* ------------------------------------------------------------------ a connection */
+
+static pc_step connected(pc_exchange *x)
+{
+    int rc;
+
+    x->msg.keep_alive = pc_upstream_may_keep(x->pool, &x->lease);
+    x->msg.expect_100 = x->body == PC_BODY_EXPECTED;
+    rc = pc_send_prepare(x);
+    if (rc != OK) {
+        pc_exchange_release(x, PC_OUTCOME_UNUSED, x->msg.keep_alive);
+        return pc_exchange_end(x, rc, "request");
+    }
+    x->link->requests++;
+    x->sent_at = x->last_write = x->last_read = x->client_at = x->now;
+    x->state = PC_STATE_SENDING;
+    return PC_STEP_AGAIN;
+}
+
+/* Is it us who cannot connect? Then the backend must not rest for it. */
+static int is_our_own(apr_status_t rv)
+{
+    return rv == EMFILE || rv == ENFILE || rv == ENOBUFS || APR_STATUS_IS_ENOMEM(rv);
+}
+
+static pc_step step_connecting(pc_exchange *x)
+{
+    apr_status_t rv;
+
+    if (!x->link) {
+        if (!x->connect_at) {
+            x->connect_at = x->now;
+        }
+        do {
+            rv = pc_link_get(x->pool, &x->lease, !x->free_retry, &x->link);
+            /* closed meanwhile, or bytes that nobody asked for and that must not become somebody's answer */
+            if (rv == APR_SUCCESS && x->link->reused && pc_link_is_stale(x->link)) {
+                pc_link_close(x->link);
+                x->link = NULL;
+            }
+        } while (rv == APR_SUCCESS && !x->link);
+    }
+    else if (x->due == PC_DUE_RETRY_CONNECT) {
+        rv = pc_link_retry(&x->lease, x->link);
+    }
+    else {
+        rv = pc_link_connected(x->link);
+    }
+    x->due = PC_DUE_NOTHING;
+    if (rv == APR_SUCCESS) {
+        return connected(x);
+    }
+    if (rv == APR_EINPROGRESS || rv == APR_EAGAIN) {
+        x->want = rv == APR_EAGAIN ? 0 : PC_WANT_BACKEND_WRITE;
+        x->due = rv == APR_EAGAIN ? PC_DUE_RETRY_CONNECT : PC_DUE_NOTHING;
+        return PC_STEP_WAIT;
+    }
+    {
+        char buf[120];
+
+        return pc_fail(x, PC_STAGE_CONNECT, is_our_own(rv) ? PC_CAUSE_LOCAL : PC_CAUSE_REFUSED,
+                       apr_strerror(rv, buf, sizeof(buf)));
+    }
+}
+
+/* ------------------------------------------------------------------ the talk */
+
+static void say_what_talk_wants(pc_exchange *x)
+{
+    x->want = 0;
+    if (x->iov_n) {
+        x->want |= PC_WANT_BACKEND_WRITE;
+    }
+    else if (x->body == PC_BODY_OPEN || x->body == PC_BODY_EXPECTED) { /* who asked for 100 may begin without it */
+        x->want |= PC_WANT_CLIENT_READ;
+    }
+    x->want |= x->blocked ? PC_WANT_CLIENT_WRITE : PC_WANT_BACKEND_READ;
+}
+
+/* A backend whose last answers took their time has nothing to say a microsecond after it was asked. */
+static int too_early(const pc_exchange *x, int sent)
+{
+    return sent && x->can_park && x->state == PC_STATE_AWAITING && !pc_upstream_patient(x->pool, x->lease.index);
+}
+
+/* While there is always more to do nobody waits, and nobody else looks at deadlines. */
+static int talks_too_long(const pc_exchange *x)
+{
+    const pc_timeouts *t = &x->pool->timeout;
+
+    if (t->total > 0 && x->now - x->started >= t->total) {
+        return 1;
+    }
+    return x->state == PC_STATE_AWAITING && t->first > 0 && x->now - x->last_write >= t->first;
+}
+
+static int nothing_to_send(const pc_exchange *x)
+{
+    return x->body == PC_BODY_SENT || x->body == PC_BODY_NONE || x->body == PC_BODY_STOPPED;
+}
+
+static pc_step step_talk(pc_exchange *x)
+{
+    pc_step step = PC_STEP_WAIT;
+    int sent, moved;
+
+    do {
+        sent = pc_send_some(x, &step);
+        if (step != PC_STEP_WAIT) {
+            return step;
+        }
+        if (x->state == PC_STATE_SENDING && !x->iov_n && nothing_to_send(x)) {
+            x->state = PC_STATE_AWAITING;
+        }
+        moved = !too_early(x, sent) && pc_reply_some(x, &step);
+        if (step != PC_STEP_WAIT) {
+            return step;
+        }
+    } while ((moved || sent == 2) && !talks_too_long(x));
+    if (x->unflushed && !x->blocked) {
+        pc_reply_flush(x);
+        if (x->client_left) {
+            pc_exchange_client_left(x);
+            return PC_STEP_DONE;
+        }
+    }
+    say_what_talk_wants(x);
+    return PC_STEP_WAIT;
+}
+
+/* ------------------------------------------------------------------ deadlines */
+
+static void due_at(pc_exchange *x, pc_due due, apr_time_t since, apr_interval_time_t after)
+{
+    if (after > 0 && (!x->deadline || since + after < x->deadline)) {
+        x->deadline = since + after;
+        x->due = due;
+    }
+}
+
+static apr_interval_time_t client_timeout(const pc_exchange *x)
+{
+    return x->r->server->timeout;
+}
+
+static void due_of_talk(pc_exchange *x)
+{
+    const pc_timeouts *t = &x->pool->timeout;
+
+    if (x->body == PC_BODY_EXPECTED && !x->iov_n) {
+        due_at(x, PC_DUE_CONTINUE, x->last_write, EXPECT_WAIT < t->first ? EXPECT_WAIT : t->first / 2);
+    }
+    if (x->want & PC_WANT_BACKEND_WRITE) {
+        due_at(x, PC_DUE_SEND, x->last_write, t->send);
+    }
+    if (x->want & (PC_WANT_CLIENT_READ | PC_WANT_CLIENT_WRITE)) {
+        due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x));
+    }
+    else if (x->want & PC_WANT_BACKEND_READ) {
+        if (x->state == PC_STATE_AWAITING) {
+            due_at(x, PC_DUE_FIRST, x->last_write, t->first);
+        }
+        else if (x->state == PC_STATE_STREAMING) {
+            due_at(x, PC_DUE_IDLE, x->last_read, t->idle);
+        }
+    }
+}
+
+/* Which deadline is next. */
+static void due_of(pc_exchange *x)
+{
+    const pc_timeouts *t = &x->pool->timeout;
+    pc_due retry = x->due;
+
+    x->deadline = 0;
+    x->due = PC_DUE_NOTHING;
+    switch (x->state) {
+    case PC_STATE_QUEUED: due_at(x, PC_DUE_QUEUE, x->queued_at, x->pool->queue_timeout); break;
+    case PC_STATE_SPOOLING: due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x)); break;
+    case PC_STATE_CONNECTING:
+        due_at(x, PC_DUE_CONNECT, x->connect_at, t->connect);
+        if (retry == PC_DUE_RETRY_CONNECT) {
+            due_at(x, PC_DUE_RETRY_CONNECT, x->now, BACKLOG_RETRY);
+        }
+        break;
+    default: due_of_talk(x); break;
+    }
+    due_at(x, PC_DUE_TOTAL, x->started, t->total);
+}
+
+static pc_stage stage_of(const pc_exchange *x)
+{
+    switch (x->state) {
+    case PC_STATE_QUEUED: return PC_STAGE_QUEUE;
+    case PC_STATE_CONNECTING: return PC_STAGE_CONNECT;
+    case PC_STATE_AWAITING: return PC_STAGE_HEAD;
+    case PC_STATE_STREAMING: return PC_STAGE_BODY;
+    default: return PC_STAGE_SEND;
+    }
+}
+
+static pc_step client_too_slow(pc_exchange *x)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "PXC0402: the client neither sent nor took anything in time");
+    pc_send_abort(x);
+    if (x->head_passed) {
+        pc_reply_cut(x);
+        x->c->aborted = 1;
+    }
+    pc_exchange_release(x, PC_OUTCOME_OK, 0);
+    x->c->keepalive = AP_CONN_CLOSE;
+    return pc_exchange_end(x, x->head_passed ? DONE : HTTP_REQUEST_TIME_OUT, "client-timeout");
+}
+
+/* The time of x->due has come. */
+static pc_step overdue(pc_exchange *x)
+{
+    switch (x->due) {
+    case PC_DUE_RETRY_CONNECT: return PC_STEP_AGAIN;
+    case PC_DUE_CONTINUE:
+        pc_body_continue(x);
+        x->body = PC_BODY_OPEN;
+        return PC_STEP_AGAIN;
+    case PC_DUE_CLIENT: return client_too_slow(x);
+    case PC_DUE_QUEUE: return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_TIMEOUT, "no backend became free in time");
+    case PC_DUE_TOTAL: return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "the total time is over");
+    default: return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "no answer in time");
+    }
+}
+
+pc_step pc_exchange_step(pc_exchange *x)
+{
+    pc_step step;
+
+    x->now = pc_now();
+    for (;;) {
+        switch (x->state) {
+        case PC_STATE_ROUTED: step = step_routed(x); break;
+        case PC_STATE_QUEUED: step = step_queued(x); break;
+        case PC_STATE_SPOOLING: step = step_spooling(x); break;
+        case PC_STATE_CONNECTING: step = step_connecting(x); break;
+        case PC_STATE_SENDING:
+        case PC_STATE_AWAITING:
+        case PC_STATE_STREAMING: step = step_talk(x); break;
+        default: return PC_STEP_DONE;
+        }
+        if (step == PC_STEP_WAIT) {
+            due_of(x);
+            if (!x->deadline || x->now < x->deadline) {
+                return PC_STEP_WAIT;
+            }
+            step = overdue(x);
+        }
+        if (step == PC_STEP_DONE) {
+            return PC_STEP_DONE;
+        }
+    }
+}
+
+int pc_exchange_finish(pc_exchange *x)
+{
+    request_rec *r = x->r;
+
+    if (x->rc == OK && x->redirect) {
+        r->method = "GET";
+        r->method_number = M_GET;
+        apr_table_unset(r->headers_in, "Content-Length");
+        apr_table_unset(r->headers_in, "Transfer-Encoding");
+        apr_table_unset(r->headers_in, "Content-Type");
+        apr_table_unset(r->headers_in, "Expect");
+        ap_internal_redirect(x->redirect, r);
+    }
+    return x->rc;
+}

@@ -1,0 +1,279 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file  exchange.h
+ * @brief One request on its way to a backend and back: a state machine that never waits by itself.
+ *
+ * pc_exchange_step() does all that can be done and says what it waits for; a driver (drive.c in a thread, park.c
+ * without one) waits and steps again. An exchange is used by one thread at a time, by different ones in turn when it
+ * is parked; only pc_exchange_wake() may be called by others.
+ *
+ *   exchange.c  the states, deadlines and the end          send.c   to the backend: head, body, frames
+ *   failure.c   what a failure means: another try, 502…    reply.c  from the backend: events to brigades
+ *   body.c      the client's body: read, 100, spool        notes.c  what the access log is told
+ */
+#ifndef PC_EXCHANGE_H
+#define PC_EXCHANGE_H
+
+#include "pool.h"
+#include "route.h"
+#include "upstream.h"
+
+#include "apr_buckets.h"
+
+#include <sys/uio.h>
+
+typedef enum pc_state {
+    PC_STATE_ROUTED,   /* nothing asked for yet */
+    PC_STATE_QUEUED,   /* every backend is at its max */
+    PC_STATE_SPOOLING, /* a body of unknown length is read before a backend that must know it */
+    PC_STATE_CONNECTING,
+    PC_STATE_SENDING,   /* head or body on their way out; the answer may have begun already */
+    PC_STATE_AWAITING,  /* all is sent, no head yet */
+    PC_STATE_STREAMING, /* the head is there */
+    PC_STATE_DONE
+} pc_state;
+
+typedef enum pc_step { PC_STEP_WAIT, PC_STEP_AGAIN, PC_STEP_DONE } pc_step;
+
+/* What an exchange waits for. A time is always one of the things. */
+#define PC_WANT_BACKEND_READ 0x01
+#define PC_WANT_BACKEND_WRITE 0x02
+#define PC_WANT_CLIENT_READ 0x04
+#define PC_WANT_CLIENT_WRITE 0x08
+#define PC_WANT_WAKE 0x10 /* pc_exchange_wake() by the queue */
+
+/** What happens when the time comes. */
+typedef enum pc_due {
+    PC_DUE_NOTHING,
+    PC_DUE_RETRY_CONNECT, /* a unix socket's backlog was full */
+    PC_DUE_CONTINUE,      /* the backend kept silent on Expect: 100-continue */
+    PC_DUE_QUEUE,
+    PC_DUE_CONNECT,
+    PC_DUE_SEND,
+    PC_DUE_FIRST,
+    PC_DUE_IDLE,
+    PC_DUE_TOTAL, /* timeouts of ours */
+    PC_DUE_CLIENT /* the client neither sends nor takes */
+} pc_due;
+
+/** The client's body. */
+typedef enum pc_body_state {
+    PC_BODY_NONE,     /* there is none */
+    PC_BODY_EXPECTED, /* the client waits for 100 and the backend is asked */
+    PC_BODY_OPEN,     /* bytes may come */
+    PC_BODY_READ,     /* its end was read, not all is sent */
+    PC_BODY_SENT,     /* its end is in the send queue or sent */
+    PC_BODY_STOPPED   /* the backend takes no more */
+} pc_body_state;
+
+#define PC_FRAMES 8
+/** Most body bytes on their way to the backend. */
+#define PC_SEND_LOT 61440
+/** Most body bytes on their way to the client: below the core output filter's threshold for blocking writes. */
+#define PC_REPLY_LOT 61440
+/** A first read: head and a small body; one allocation of the bucket allocator. */
+#define PC_REPLY_FIRST 8000
+
+typedef struct pc_exchange pc_exchange;
+struct pc_exchange {
+    request_rec *r;
+    conn_rec *c;
+    const pc_route *route;
+    const pc_pool_conf *pool;
+    const pc_codec *codec;
+    void *codec_state;
+    pc_message msg;
+
+    pc_state state;
+    int rc;        /* what the handler returns when the state is DONE */
+    unsigned want; /* PC_WANT_* of the last PC_STEP_WAIT */
+    pc_due due;
+    apr_time_t deadline; /* of the last PC_STEP_WAIT; 0: none */
+    apr_time_t now;
+
+    /* set by the driver */
+    unsigned can_park : 1;
+    unsigned may_linger : 1; /* the next recv may wait for PC_PATIENCE */
+    unsigned client_left : 1;
+    unsigned nap_ended : 1; /* by a post: pc_exchange_wake() has done its last */
+    unsigned h2 : 1;        /* no socket of its own: output blocks by itself */
+
+    /* the client's side */
+    unsigned head_passed : 1;
+    unsigned unflushed : 1; /* something was passed since the last flush */
+    unsigned blocked : 1;   /* the client does not take what was passed */
+    unsigned answered : 1;  /* END was seen */
+    unsigned discard : 1;   /* the body of this answer is not wanted (local redirect, 304) */
+    unsigned eof : 1;       /* the backend has closed */
+    unsigned logged_cut : 1;
+    unsigned last_event : 1; /* a byte of this try was read */
+    unsigned held : 1;       /* what filters hold back waits for the client's socket to take more */
+
+    pc_choice choice;
+    pc_lease lease;
+    pc_waiter *waiter;
+    pc_link *link;
+    int tries;
+    int free_retry; /* stale connections tried again, not counted in tries */
+    pc_refusal refusal;
+
+    /* to the backend */
+    pc_buf head;
+    struct iovec iov[2 + 3 * PC_FRAMES];
+    int iov_first, iov_n;
+    pc_frame *frames;       /* PC_FRAMES, made with the first body bytes */
+    apr_bucket_brigade *in; /* body bytes that the send queue points into, then those behind */
+    apr_bucket *in_next;    /* first bucket that is not queued */
+    pc_body_state body;
+    unsigned body_taken : 1; /* body bytes left the client's connection: not to be had again */
+    unsigned client_dry : 1; /* the last read of the client's body found nothing */
+    unsigned head_queued : 1;
+    unsigned any_sent : 1; /* a byte of this try reached the socket */
+    pc_buf *spool;         /* a body read beforehand; kept for another try */
+    apr_off_t spooled;
+    unsigned spool_first : 1; /* its length is not known before filters are through with it */
+    apr_file_t *spool_file;
+
+    /* from the backend */
+    apr_bucket_brigade *out;
+    apr_size_t lot; /* size of the next read */
+    apr_size_t log_bytes;
+    apr_off_t unwanted;   /* bytes behind a head that is to have no body */
+    const char *redirect; /* local redirect */
+    int final_status;     /* to be returned instead of the answer (304, 412) */
+    int backend_status;
+    int prior_status;          /* what an earlier try would have answered, */
+    const char *prior_text;    /* said in the log */
+    const char *prior_outcome; /* and in the notes */
+    struct {                   /* the request as it was before a head was made of it */
+        apr_table_t *headers;  /* NULL: there were none */
+        const char *type, *line;
+        int status, proxyreq;
+        apr_off_t length;
+        unsigned kept : 1;
+    } before;
+
+    /* times */
+    apr_time_t started, queued_at, connect_at, sent_at, head_at, last_read, last_write, client_at, finished_at;
+    apr_off_t bytes_in, bytes_out; /* body to the backend, body from the backend */
+    const char *outcome;           /* for notes: "ok", "connect", … */
+
+    /* the drivers' */
+    struct pc_perch *perch;
+    apr_uint32_t woken;
+    void *nap; /* semaphore of a thread that waits to be woken, else NULL; atomic */
+};
+
+/* exchange.c */
+/** Make the exchange of r; everything is allocated in r->pool and given back when that is destroyed. */
+pc_exchange *pc_exchange_create(request_rec *r, const pc_route *route);
+pc_step pc_exchange_step(pc_exchange *x);
+/** The client has left: tell the backend, end. */
+void pc_exchange_client_left(pc_exchange *x);
+/** The queue has news; any thread of this child. */
+void pc_exchange_wake(void *exchange);
+/** Give back lease, link, waiter. Idempotent. */
+void pc_exchange_release(pc_exchange *x, pc_outcome outcome, int keep);
+/** The end: state DONE with this return code. */
+pc_step pc_exchange_end(pc_exchange *x, int rc, const char *outcome);
+/** What must happen after the handler's answer is known (local redirects), in handler context. @return new rc */
+int pc_exchange_finish(pc_exchange *x);
+
+/* send.c */
+/** Make the head of this try. @return OK or an HTTP status */
+int pc_send_prepare(pc_exchange *x);
+/** Send what can be sent, but not so much that the answer would have to wait. @return 1: something moved, 2: and there is
+ *  more */
+int pc_send_some(pc_exchange *x, pc_step *step);
+/** Forget the send queue of this try. */
+void pc_send_reset(pc_exchange *x);
+/** Say to the backend that the client is gone. */
+void pc_send_abort(pc_exchange *x);
+
+/* body.c */
+/** How large the body is and how it comes. @return OK, or an HTTP status */
+int pc_body_setup(pc_exchange *x);
+/** Read what the client has sent into x->in. @return APR_SUCCESS, APR_EAGAIN, APR_EOF (the end was read), or an error
+ *  with x->rc set to what must be returned */
+apr_status_t pc_body_read(pc_exchange *x);
+/** Tell the client to go on. */
+void pc_body_continue(pc_exchange *x);
+/** Read on into the spool. @return as pc_body_read(); APR_EOF: the length is known, x->in is ready */
+apr_status_t pc_body_spool(pc_exchange *x);
+/** Make x->in from the spool for one more try. */
+void pc_body_rewind(pc_exchange *x);
+/** May the request be sent once more, as far as its body goes? */
+int pc_body_replayable(const pc_exchange *x);
+
+/* reply.c */
+/** Read, decode, pass. @return 1: something moved */
+int pc_reply_some(pc_exchange *x, pc_step *step);
+/** Let go what the client takes now. @return 1 when it is no longer blocked */
+int pc_reply_drain(pc_exchange *x);
+/** Pass x->out on. @return 0 when the client has left */
+int pc_reply_pass(pc_exchange *x);
+/** Before waiting for the backend: what was passed must be seen by the client. Never waits for it: while it takes nothing,
+ *  x is blocked. */
+void pc_reply_flush(pc_exchange *x);
+/** No byte of the answer has left: forget what was made of it, the request looks as it did before. */
+void pc_reply_forget(pc_exchange *x);
+/** The answer was cut short: make sure that nobody takes it for whole. */
+void pc_reply_cut(pc_exchange *x);
+
+/* failure.c */
+typedef enum pc_stage {
+    PC_STAGE_CHOOSE,
+    PC_STAGE_QUEUE,
+    PC_STAGE_CONNECT,
+    PC_STAGE_SEND,
+    PC_STAGE_HEAD,
+    PC_STAGE_BODY
+} pc_stage;
+typedef enum pc_cause {
+    PC_CAUSE_REFUSED, /* no connection */
+    PC_CAUSE_TIMEOUT,
+    PC_CAUSE_STALE, /* a kept connection was found closed */
+    PC_CAUSE_RESET, /* closed or reset before the answer was whole */
+    PC_CAUSE_MALFORMED,
+    PC_CAUSE_OVERLOADED, /* it said that it took nothing on */
+    PC_CAUSE_NONE_ALIVE,
+    PC_CAUSE_QUEUE_FULL,
+    PC_CAUSE_LOCAL,  /* no descriptor or memory of our own: says nothing of the backend */
+    PC_CAUSE_UNTAKEN /* the process ended with the connection in its backlog, or before it had read all of the request */
+} pc_cause;
+/** The one place that decides what a failure leads to: another try, an answer, a cut; and logs it. */
+pc_step pc_fail(pc_exchange *x, pc_stage stage, pc_cause cause, const char *why);
+
+/* notes.c */
+void pc_notes_set(pc_exchange *x);
+
+/* drive.c */
+/** Run to the end in this thread. @return what the handler returns */
+int pc_drive(pc_exchange *x);
+/** Wait in this thread for what x wants, at most max. @return 1: something may have happened; 0: max is over */
+int pc_drive_wait(pc_exchange *x, apr_interval_time_t max);
+/** Wait in this thread for pc_exchange_wake() and nothing else. @return 1: woken; 0: max is over */
+int pc_nap(pc_exchange *x, apr_interval_time_t max);
+/** Wake a thread that naps. @return 0: none does */
+int pc_nap_end(pc_exchange *x);
+/** The client's descriptor, -1: none (HTTP/2 without input). */
+int pc_client_fd(const pc_exchange *x);
+
+/* park.c */
+void pc_park_register_hooks(apr_pool_t *p);
+void pc_park_child_init(apr_pool_t *pchild);
+/** Could this request's connection be parked? */
+int pc_park_possible(request_rec *r);
+/** Leave the exchange, which wants something, to the MPM; the handler returns SUSPENDED. @return 0: cannot */
+int pc_park(pc_exchange *x);
+/** A descriptor that becomes readable with pc_perch_fire(); -1: none to be had. */
+int pc_perch_fd(pc_exchange *x);
+/** Wake the exchange; any thread of this child. */
+void pc_perch_fire(pc_exchange *x);
+/** It is awake. */
+void pc_perch_quiet(pc_exchange *x);
+/** The link is about to be closed or kept: wait for it no more. */
+void pc_perch_forget_link(pc_exchange *x);
+void pc_perch_release(pc_exchange *x);
+
+#endif /* PC_EXCHANGE_H */

@@ -1,0 +1,184 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+
+#include "field_rules.h"
+
+#include "apr_cstr.h"
+#include "apr_lib.h"
+#include "apr_strings.h"
+
+#include <string.h>
+
+static int is_one_of(const char *name, apr_size_t len, const char *const *list)
+{
+    for (; *list; ++list) {
+        if (!apr_cstr_casecmpn(name, *list, len) && !(*list)[len]) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int pc_field_is_hop(const char *name, apr_size_t len)
+{
+    static const char *const with_c[] = { "Connection", NULL };
+    static const char *const with_e[] = { "Expect", NULL };
+    static const char *const with_h[] = { "HTTP2-Settings", NULL };
+    static const char *const with_k[] = { "Keep-Alive", NULL };
+    static const char *const with_p[] = { "Proxy-Connection", "Proxy", "Proxy-Authorization", "Proxy-Authenticate",
+                                          NULL };
+    static const char *const with_t[] = { "TE", "Transfer-Encoding", "Trailer", "Trailers", NULL };
+    static const char *const with_u[] = { "Upgrade", NULL };
+
+    switch (*name | 0x20) {
+    case 'c': return is_one_of(name, len, with_c);
+    case 'e': return is_one_of(name, len, with_e);
+    case 'h': return is_one_of(name, len, with_h);
+    case 'k': return is_one_of(name, len, with_k);
+    case 'p': return is_one_of(name, len, with_p);
+    case 't': return is_one_of(name, len, with_t);
+    case 'u': return is_one_of(name, len, with_u);
+    default: return 0;
+    }
+}
+
+int pc_field_is_forwarding(const char *name, apr_size_t len)
+{
+    static const char *const names[] = { "X-Forwarded-For",    "X-Forwarded-Host",   "X-Forwarded-Proto",
+                                         "X-Forwarded-Port",   "X-Forwarded-Server", "X-Forwarded-Ssl",
+                                         "X-Forwarded-Scheme", "X-Forwarded-By",     "X-Forwarded-Prefix",
+                                         "X-Real-IP",          "Forwarded",          NULL };
+    int first = *name | 0x20;
+
+    return (first == 'x' || first == 'f') && is_one_of(name, len, names);
+}
+
+/* ------------------------------------------------------------------ Connection */
+
+static int is_token(const char *p, apr_size_t n)
+{
+    apr_size_t i = 0;
+
+    while (i < n && p[i] && (apr_isalnum(p[i]) || strchr("!#$%&'*+-.^_`|~", p[i]))) {
+        ++i;
+    }
+    return n > 0 && i == n;
+}
+
+int pc_connection_names(apr_pool_t *p, const char *value, apr_array_header_t **names)
+{
+    const char *s = value;
+
+    while (*s) {
+        apr_size_t n;
+
+        while (*s == ' ' || *s == '\t' || *s == ',') {
+            ++s;
+        }
+        if (!*s) {
+            break;
+        }
+        n = strcspn(s, ", \t");
+        if (!is_token(s, n)) {
+            return -1;
+        }
+        if (!(n == 5 && !apr_cstr_casecmpn(s, "close", n)) && !(n == 10 && !apr_cstr_casecmpn(s, "keep-alive", n))) {
+            if (!*names) {
+                *names = apr_array_make(p, 2, sizeof(const char *));
+            }
+            APR_ARRAY_PUSH(*names, const char *) = apr_pstrmemdup(p, s, n);
+        }
+        s += n;
+        s += strspn(s, " \t");
+        if (*s && *s != ',') {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int pc_name_listed(const apr_array_header_t *names, const char *name)
+{
+    for (int i = 0; names && i < names->nelts; ++i) {
+        if (!apr_cstr_casecmp(APR_ARRAY_IDX(names, i, const char *), name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ Forwarded */
+
+const char *pc_forwarded_value(apr_pool_t *p, const char *text, int host)
+{
+    apr_size_t n = strlen(text), o = 0;
+    char *out;
+
+    if (!host && strchr(text, ':')) {
+        return apr_pstrcat(p, "\"[", text, "]\"", NULL);
+    }
+    if (is_token(text, n)) {
+        return text;
+    }
+    out = apr_palloc(p, 2 * n + 3);
+    out[o++] = '"';
+    for (; *text; ++text) {
+        if (*text == '"' || *text == '\\') {
+            out[o++] = '\\';
+        }
+        out[o++] = *text;
+    }
+    out[o++] = '"';
+    out[o] = '\0';
+    return out;
+}
+
+/* ------------------------------------------------------------------ the target */
+
+static int hex(int c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+int pc_path_is(const char *raw, apr_size_t raw_len, const char *decoded)
+{
+    const char *end = raw + raw_len;
+
+    while (raw < end) {
+        unsigned char c = (unsigned char)*raw;
+        int high, low;
+
+        if (c <= ' ' || c >= 0x7f) {
+            return 0;
+        }
+        if (c != '%') {
+            if (*decoded++ != *raw++) {
+                return 0;
+            }
+            continue;
+        }
+        if (end - raw < 3 || (high = hex(raw[1])) < 0 || (low = hex(raw[2])) < 0) {
+            return 0;
+        }
+        if (*decoded && (unsigned char)*decoded == high * 16 + low) {
+            decoded += 1;
+        }
+        else if (high * 16 + low == '/' && *decoded == '%' && !strncmp(decoded, raw, 3)) {
+            decoded += 3;
+        }
+        else {
+            return 0;
+        }
+        raw += 3;
+    }
+    return !*decoded;
+}
+
+int pc_is_visible(const char *text)
+{
+    for (; *text; ++text) {
+        if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 0x7f) {
+            return 0;
+        }
+    }
+    return 1;
+}

@@ -1,0 +1,295 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Which pool serves a request.
+ *
+ * There are two ways to one. A part of the URL space is passed (ProxyCorePass in <Location>, or outside of sections):
+ * no file stands behind it, so translate_name and map_to_storage are answered here and httpd walks no directory, which
+ * saves an lstat for each segment and a .htaccess look-up for each directory. Or a file is passed (SetHandler and
+ * AddHandler, ProxyCorePass in <Directory>, <Files> and .htaccess): httpd maps the URL as always, and what it found
+ * gives the script's name and PATH_INFO.
+ *
+ * A request that is passed by its URL gets a file name that holds no byte of the client's and is no path: whatever module
+ * looks at r->filename, there is nothing to find, and finfo stays APR_NOFILE, so that the default handler would answer
+ * 404 if the request ever came to it.
+ *
+ * The location walk runs before translate_name and once more after map_to_storage. When a rewrite rule has changed r->uri
+ * in between ([PT]), the walk is repeated here, since sections hold for the new path.
+ */
+
+#include "route.h"
+#include "script.h"
+
+#include "apr_lib.h"
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+
+#include <string.h>
+
+APLOG_USE_MODULE(proxy_core);
+
+#define HANDLER "proxy-core"
+#define HANDLER_LEN (sizeof(HANDLER) - 1)
+#define NOTE_LOCATION "proxy-core-location"
+
+static const pc_dir_conf *dir_conf(request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &proxy_core_module);
+}
+
+static int is_passed(const pc_dir_conf *dir)
+{
+    return dir && dir->pass && *dir->pass;
+}
+
+/** Is this a request that any pool could serve? TRACE is httpd's own; "*" and what mod_proxy took are not ours. */
+static int is_ours(request_rec *r)
+{
+    return !r->proxyreq && r->uri && r->uri[0] == '/' && r->method_number != M_TRACE;
+}
+
+/* ------------------------------------------------------------------ hooks */
+
+/** SetHandler proxy-core:NAME in a <Location>, of a pool whose protocol knows no scripts: the URL is passed, too. */
+static const char *handler_of_location(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *wrong = NULL, *handler = core->handler;
+    const pc_pool_conf *pool;
+
+    if (core->expr_handler) {
+        handler = ap_expr_str_exec(r, core->expr_handler, &wrong);
+    }
+    if (wrong || !handler || strncmp(handler, HANDLER ":", HANDLER_LEN + 1) != 0) {
+        return NULL;
+    }
+    pool = pc_conf_pool(r->server, handler + HANDLER_LEN + 1);
+    return pool && !(pool->codec->flags & PC_CODEC_CGI) ? HANDLER : NULL;
+}
+
+static int is_location(request_rec *r)
+{
+    const pc_dir_conf *dir = dir_conf(r);
+
+    if (dir && dir->pass) {
+        return *dir->pass && dir->check_local != 1;
+    }
+    return handler_of_location(r) != NULL;
+}
+
+static int translate(request_rec *r)
+{
+    ap_conf_vector_t *walked = r->per_dir_config;
+    int location;
+
+    if (!is_ours(r)) {
+        return DECLINED;
+    }
+    if (r->uri != r->parsed_uri.path) {
+        r->per_dir_config = r->server->lookup_defaults;
+        if (ap_location_walk(r) != OK) {
+            r->per_dir_config = walked;
+            return DECLINED;
+        }
+    }
+    location = is_location(r);
+    r->per_dir_config = walked;
+    if (!location) {
+        return DECLINED;
+    }
+    r->filename = apr_pstrmemdup(r->pool, HANDLER, HANDLER_LEN);
+    r->canonical_filename = r->filename;
+    apr_table_setn(r->notes, NOTE_LOCATION, "1");
+    return OK;
+}
+
+static int map_to_storage(request_rec *r)
+{
+    return apr_table_get(r->notes, NOTE_LOCATION) ? OK : DECLINED;
+}
+
+/** Nothing that looks at the file's name has anything to say about these. */
+static int type_checker(request_rec *r)
+{
+    if (!apr_table_get(r->notes, NOTE_LOCATION)) {
+        return DECLINED;
+    }
+    if (is_passed(dir_conf(r))) {
+        r->handler = HANDLER;
+    }
+    return OK;
+}
+
+/** 1: a file must be there. */
+static int wants_file(request_rec *r, const pc_dir_conf *dir)
+{
+    if (apr_table_get(r->notes, NOTE_LOCATION)) {
+        return 0;
+    }
+    return dir->check_local >= 0 ? dir->check_local : !dir->pass_location;
+}
+
+static int fixups(request_rec *r)
+{
+    const pc_dir_conf *dir = dir_conf(r);
+
+    if (!is_passed(dir) || !is_ours(r)) {
+        return DECLINED;
+    }
+    /* A directory is left to DirectoryIndex and to listings. */
+    if (r->finfo.filetype != APR_DIR || !wants_file(r, dir)) {
+        r->handler = HANDLER;
+    }
+    return DECLINED;
+}
+
+void pc_route_register_hooks(apr_pool_t *p)
+{
+    static const char *const rewrite[] = { "mod_rewrite.c", NULL };
+    static const char *const proxy[] = { "mod_proxy.c", "mod_alias.c", NULL };
+    static const char *const core[] = { "core.c", NULL };
+    static const char *const negotiation[] = { "mod_negotiation.c", "mod_mime.c", NULL };
+
+    (void)p;
+    ap_hook_check_config(pc_conf_check, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_translate_name(translate, rewrite, proxy, APR_HOOK_FIRST);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_type_checker(type_checker, NULL, negotiation, APR_HOOK_REALLY_FIRST);
+    /* Before mod_rewrite's rules of directories, which may send the request elsewhere by a handler of their own. */
+    ap_hook_fixups(fixups, core, rewrite, APR_HOOK_REALLY_FIRST);
+}
+
+/* ------------------------------------------------------------------ in the handler */
+
+/** The pool's name, by handler or by ProxyCorePass. @return DECLINED: not ours */
+static int pool_name(request_rec *r, const pc_dir_conf *dir, const char **name, int *by_pass)
+{
+    const char *rest;
+
+    if (!r->handler || strncmp(r->handler, HANDLER, HANDLER_LEN) != 0 || !is_ours(r)) {
+        return DECLINED;
+    }
+    rest = r->handler + HANDLER_LEN;
+    *by_pass = !*rest;
+    if (*rest == ':') {
+        *name = rest + 1;
+        return OK;
+    }
+    if (*rest) {
+        return DECLINED; /* proxy-core-status */
+    }
+    if (!is_passed(dir)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "PXC0200: the handler is " HANDLER " but no ProxyCorePass holds for %s; write " HANDLER ":NAME",
+                      r->uri);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    *name = dir->pass;
+    return OK;
+}
+
+/** What check-local asks for. */
+static int check_file(request_rec *r)
+{
+    if (r->finfo.filetype == APR_NOFILE) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "PXC0202: check-local: there is no %s", r->filename);
+        return HTTP_NOT_FOUND;
+    }
+    if (r->finfo.filetype == APR_DIR) {
+        return DECLINED;
+    }
+    if (r->finfo.filetype != APR_REG) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0203: check-local: %s is no regular file", r->filename);
+        return HTTP_FORBIDDEN;
+    }
+    if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info && *r->path_info) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "PXC0204: AcceptPathInfo off disallows %s behind %s", r->path_info,
+                      r->filename);
+        return HTTP_NOT_FOUND;
+    }
+    return OK;
+}
+
+/** A path from an expression, which may hold what a client sent: absolute, no control characters, no way up. */
+static int path_value(request_rec *r, ap_expr_info_t *expr, const char *directive, const char **out)
+{
+    const char *wrong = NULL, *value = ap_expr_str_exec(r, expr, &wrong);
+    apr_size_t n = value ? strlen(value) : 0;
+
+    if (wrong || !value || *value != '/') {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0205: %s gives no path that begins with '/': %s", directive,
+                      wrong   ? wrong
+                      : value ? value
+                              : "nothing");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    for (const char *p = value; *p; ++p) {
+        if (apr_iscntrl(*p) || (p[0] == '/' && p[1] == '.' && p[2] == '.' && (p[3] == '/' || !p[3]))) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0206: %s gives a path with '..' or control characters: %s",
+                          directive, ap_escape_logitem(r->pool, value));
+            return HTTP_BAD_REQUEST;
+        }
+    }
+    while (n > 1 && value[n - 1] == '/') {
+        --n;
+    }
+    *out = value[n] ? apr_pstrmemdup(r->pool, value, n) : value;
+    return OK;
+}
+
+/** The values of ProxyCoreDocumentRoot and ProxyCoreScript file=. */
+static int evaluate(request_rec *r, pc_route *route)
+{
+    const pc_dir_conf *dir = route->dir;
+    int rv = OK;
+
+    if (dir->docroot) {
+        rv = path_value(r, dir->docroot, "ProxyCoreDocumentRoot", &route->docroot);
+    }
+    if (rv == OK && dir->script && dir->script->file) {
+        rv = path_value(r, dir->script->file, "ProxyCoreScript file=", &route->script_file);
+    }
+    return rv;
+}
+
+static const char *path_of(request_rec *r, const char *strip)
+{
+    apr_size_t n = strip ? pc_path_prefix(r->uri, strip) : 0;
+
+    return r->uri[n] ? r->uri + n : "/";
+}
+
+int pc_route_find(request_rec *r, pc_route **out)
+{
+    const pc_dir_conf *dir = dir_conf(r);
+    const char *name;
+    int by_pass, rv;
+    pc_route *route;
+
+    if ((rv = pool_name(r, dir, &name, &by_pass)) != OK) {
+        return rv;
+    }
+    route = apr_pcalloc(r->pool, sizeof(*route));
+    if (!(route->pool = pc_conf_pool(r->server, name))) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "PXC0201: this server has no <ProxyCore %s>, and no such address stands in "
+                      "its own configuration",
+                      ap_escape_logitem(r->pool, name));
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    route->check_local = by_pass ? wants_file(r, dir) : !apr_table_get(r->notes, NOTE_LOCATION);
+    route->location = !route->check_local && (r->finfo.filetype == APR_NOFILE || (by_pass && dir->pass_location));
+    if (route->check_local && (rv = check_file(r)) != OK) {
+        return rv;
+    }
+    route->path = path_of(r, by_pass ? dir->strip : NULL);
+    route->dir = route->pool->dir ? pc_conf_merge_dir(r->pool, (void *)route->pool->dir, (void *)dir) : dir;
+    if ((rv = evaluate(r, route)) != OK) {
+        return rv;
+    }
+    *out = route;
+    return OK;
+}

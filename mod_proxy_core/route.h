@@ -1,0 +1,43 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file  route.h
+ * @brief From a request to a pool and to what the backend is told: which pool, which path, which script.
+ */
+#ifndef PC_ROUTE_H
+#define PC_ROUTE_H
+
+#include "conf.h"
+
+/** Where a request goes. Made by pc_route_find() in r->pool. */
+typedef struct pc_route {
+    const pc_pool_conf *pool;
+    const pc_dir_conf *dir;
+    const char *path;        /* decoded URL path after strip=, begins with '/' */
+    const char *docroot;     /* ProxyCoreDocumentRoot's value, NULL: not set */
+    const char *script_file; /* file= of ProxyCoreScript, its value; NULL: not set */
+    unsigned location : 1;   /* came by ProxyCorePass: no file behind it unless check_local */
+    unsigned check_local : 1;
+} pc_route;
+
+/** translate_name, map_to_storage and type hooks for ProxyCorePass in a section: answer without a directory walk.
+ *  Also the check_config hook of conf.h. */
+void pc_route_register_hooks(apr_pool_t *p);
+
+/** Which pool serves r, if any (in the handler). @return OK with *route set; DECLINED; or an HTTP status
+ *  (404: check-local and no such file; 500: unknown pool) */
+int pc_route_find(request_rec *r, pc_route **route);
+
+/** The CGI meta-variables (RFC 3875, 4.1; handler-facts 2.8) for PC_CODEC_CGI codecs, without CONTENT_LENGTH and
+ *  CONTENT_TYPE's length twin: content_length >= 0 adds CONTENT_LENGTH, -1 leaves it out.
+ *  @return array of pc_field in r->pool */
+apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length);
+
+/** The request's fields for HTTP codecs, by handler-facts 2.7 in that order: hop-by-hop removed, then forwarding fields
+ *  added; no Host, Connection, Content-Length, Transfer-Encoding, Expect (the codec writes these).
+ *  @param target  gets the request-target
+ *  @param host    gets the value of Host
+ *  @return array of pc_field in r->pool, or NULL: malformed, *status has the answer (400) */
+apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const char **target, const char **host,
+                                   int *status);
+
+#endif /* PC_ROUTE_H */

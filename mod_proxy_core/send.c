@@ -1,0 +1,340 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/*
+ * To the backend: head and body leave through one queue of iovecs, so that a head and a small body are one system call.
+ * The queue is refilled only when it is empty; what it points into (the head's buffer, frames, buckets of x->in before
+ * x->in_next) stays until then.
+ */
+#include "exchange.h"
+#include "clock.h"
+
+#include "http_log.h"
+#include "http_protocol.h"
+
+#include "apr_strings.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+APLOG_USE_MODULE(proxy_core);
+
+/** After so many lots of the body it is looked whether the backend has answered. */
+#define LOTS_AT_ONCE 16
+
+static void build_message(pc_exchange *x, const apr_array_header_t *fields)
+{
+    x->msg.method = x->r->method;
+    x->msg.fields = (const pc_field *)fields->elts;
+    x->msg.nfields = (apr_size_t)fields->nelts;
+    x->msg.head_only = x->r->header_only;
+}
+
+static int build_fields(pc_exchange *x)
+{
+    apr_array_header_t *fields;
+    int status = HTTP_BAD_REQUEST;
+
+    if (x->codec->flags & PC_CODEC_CGI) {
+        fields = pc_cgi_variables(x->r, x->route, x->msg.body ? x->msg.content_length : -1);
+    }
+    else {
+        fields = pc_http_fields(x->r, x->route, &x->msg.target, &x->msg.host, &status);
+    }
+    if (!fields) {
+        return status;
+    }
+    build_message(x, fields);
+    return OK;
+}
+
+void pc_send_reset(pc_exchange *x)
+{
+    x->iov_first = x->iov_n = 0;
+    x->head.len = 0;
+    x->head_queued = 0;
+    x->any_sent = 0;
+    x->in_next = NULL;
+}
+
+int pc_send_prepare(pc_exchange *x)
+{
+    const char *refused;
+
+    pc_send_reset(x);
+    if (!x->msg.fields) {
+        int rc = build_fields(x);
+
+        if (rc != OK) {
+            return rc;
+        }
+    }
+    memset(x->codec_state, 0, x->codec->state_size);
+    x->codec->start(x->codec_state, x->r->pool, &x->msg);
+    refused = x->codec->head(x->codec_state, &x->head);
+    if (refused) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "PXC0410: %s: %s", x->pool->name, refused);
+        return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    }
+    if (x->spool) {
+        pc_body_rewind(x);
+    }
+    return OK;
+}
+
+static void queue(pc_exchange *x, const void *p, apr_size_t n)
+{
+    if (n) {
+        x->iov[x->iov_first + x->iov_n].iov_base = (void *)p;
+        x->iov[x->iov_first + x->iov_n].iov_len = n;
+        x->iov_n++;
+    }
+}
+
+/* The end of the body goes behind the head when there is no body, so that both are one write. */
+static void queue_finish(pc_exchange *x)
+{
+    char buf[PC_FRAME_MAX];
+    apr_size_t n = x->codec->finish(x->codec_state, buf);
+
+    if (n) {
+        char *p = apr_pmemdup(x->r->pool, buf, n);
+
+        queue(x, p, n);
+    }
+    x->body = PC_BODY_SENT;
+}
+
+static void drop_sent_buckets(pc_exchange *x)
+{
+    while (x->in && !APR_BRIGADE_EMPTY(x->in) && APR_BRIGADE_FIRST(x->in) != x->in_next) {
+        if (!x->in_next) {
+            apr_brigade_cleanup(x->in);
+            return;
+        }
+        apr_bucket_delete(APR_BRIGADE_FIRST(x->in));
+    }
+}
+
+/* Frame one bucket's bytes. A frame may take less than all: the rest becomes the next bucket. */
+static apr_status_t queue_bucket(pc_exchange *x, apr_bucket *b, int frame, apr_size_t *lot)
+{
+    const char *data;
+    apr_size_t len, n;
+    pc_frame *f = &x->frames[frame];
+    apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+
+    if (rv != APR_SUCCESS || len == 0) {
+        return rv;
+    }
+    f->prefix_len = f->suffix_len = 0;
+    n = x->codec->frame(x->codec_state, len, f);
+    if (n == 0) { /* more than the length that was promised */
+        x->rc = HTTP_BAD_REQUEST;
+        return APR_EGENERAL;
+    }
+    if (n < len) {
+        apr_bucket_split(b, n);
+    }
+    queue(x, f->prefix, f->prefix_len);
+    queue(x, data, n);
+    queue(x, f->suffix, f->suffix_len);
+    x->bytes_in += (apr_off_t)n;
+    *lot -= n < *lot ? n : *lot;
+    return APR_SUCCESS;
+}
+
+/* Queue what of the body is at hand. @return APR_SUCCESS (maybe nothing), or an error of the body */
+static apr_status_t queue_body(pc_exchange *x)
+{
+    apr_size_t lot = PC_SEND_LOT;
+    int frame = 0;
+    apr_status_t rv;
+
+    if (!x->frames) {
+        x->frames = apr_palloc(x->r->pool, sizeof(pc_frame) * PC_FRAMES);
+    }
+    while (frame < PC_FRAMES && lot && x->in_next && x->in_next != APR_BRIGADE_SENTINEL(x->in)) {
+        apr_bucket *b = x->in_next;
+
+        if (!APR_BUCKET_IS_METADATA(b)) {
+            rv = queue_bucket(x, b, frame++, &lot);
+            if (rv != APR_SUCCESS) {
+                return rv;
+            }
+        }
+        x->in_next = APR_BUCKET_NEXT(b);
+    }
+    if (x->in_next == APR_BRIGADE_SENTINEL(x->in)) {
+        x->in_next = NULL;
+    }
+    return APR_SUCCESS;
+}
+
+static pc_step body_failed(pc_exchange *x, apr_status_t rv)
+{
+    int rc = x->rc;
+
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, x->r, "PXC0411: reading the client's body failed");
+    pc_send_abort(x);
+    pc_exchange_release(x, PC_OUTCOME_OK, 0);
+    x->c->keepalive = AP_CONN_CLOSE;
+    if (x->head_passed) {
+        pc_reply_cut(x);
+        rc = DONE;
+    }
+    return pc_exchange_end(x, rc, "client-body");
+}
+
+/* More of the body from the client. */
+static apr_status_t refill(pc_exchange *x)
+{
+    apr_status_t rv;
+
+    x->client_dry = 0;                 /* said of this read only: what filters hold back shows on no descriptor */
+    if (x->body == PC_BODY_EXPECTED) { /* a client that does not wait for 100 any longer */
+        rv = x->any_sent ? pc_body_read(x) : APR_EAGAIN;
+        if (rv == APR_EAGAIN) {
+            return APR_SUCCESS;
+        }
+        x->r->expecting_100 = 0;
+    }
+    else {
+        rv = pc_body_read(x);
+    }
+    if (rv == APR_EAGAIN) {
+        x->client_dry = 1;
+        return APR_SUCCESS;
+    }
+    if (rv == APR_SUCCESS || rv == APR_EOF) {
+        x->body = rv == APR_EOF ? PC_BODY_READ : PC_BODY_OPEN;
+        x->client_at = x->now;
+        x->in_next = APR_BRIGADE_FIRST(x->in);
+        if (x->in_next == APR_BRIGADE_SENTINEL(x->in)) {
+            x->in_next = NULL;
+        }
+        return APR_SUCCESS;
+    }
+    return rv;
+}
+
+/* Fill the empty queue. @return APR_SUCCESS, or what is wrong with the body */
+static apr_status_t fill(pc_exchange *x)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    x->iov_first = x->iov_n = 0;
+    drop_sent_buckets(x);
+    if (!x->head_queued) {
+        queue(x, x->head.p, x->head.len);
+        x->head_queued = 1;
+        if (x->body == PC_BODY_NONE) {
+            queue_finish(x);
+        }
+    }
+    if ((x->body == PC_BODY_OPEN || x->body == PC_BODY_EXPECTED) && !x->in_next) {
+        rv = refill(x);
+    }
+    if (rv == APR_SUCCESS && x->in_next && (x->body == PC_BODY_OPEN || x->body == PC_BODY_READ)) {
+        rv = queue_body(x);
+    }
+    if (rv == APR_SUCCESS && x->body == PC_BODY_READ && !x->in_next) {
+        queue_finish(x);
+    }
+    return rv;
+}
+
+/* @return bytes written, 0: would block, -1: errno */
+static ssize_t write_queue(pc_exchange *x)
+{
+    struct msghdr msg;
+    ssize_t n;
+
+    memset(&msg, 0, sizeof(msg));
+    msg.msg_iov = x->iov + x->iov_first;
+    msg.msg_iovlen = (size_t)x->iov_n;
+    do {
+        n = sendmsg(x->link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n == -1 && errno == EINTR);
+    if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        return 0;
+    }
+    return n;
+}
+
+static void advance(pc_exchange *x, size_t n)
+{
+    while (x->iov_n && n >= x->iov[x->iov_first].iov_len) {
+        n -= x->iov[x->iov_first].iov_len;
+        x->iov_first++;
+        x->iov_n--;
+    }
+    if (x->iov_n) {
+        x->iov[x->iov_first].iov_base = (char *)x->iov[x->iov_first].iov_base + n;
+        x->iov[x->iov_first].iov_len -= n;
+    }
+}
+
+/* A backend that takes no more may have answered nevertheless: stop sending, keep reading. */
+static int write_failed(pc_exchange *x)
+{
+    x->iov_n = 0;
+    x->body = PC_BODY_STOPPED;
+    x->eof = !x->any_sent && x->link->reused; /* nothing of it arrived: a stale connection for certain */
+    return 1;
+}
+
+int pc_send_some(pc_exchange *x, pc_step *step)
+{
+    ssize_t n;
+    int moved = 0, lots = 0;
+
+    while (x->iov_n || !x->head_queued || x->body == PC_BODY_OPEN || x->body == PC_BODY_READ
+           || x->body == PC_BODY_EXPECTED) {
+        if (!x->iov_n) {
+            apr_status_t rv = fill(x);
+
+            if (rv != APR_SUCCESS) {
+                *step = body_failed(x, rv);
+                return 1;
+            }
+            if (!x->iov_n) {
+                break;
+            }
+        }
+        n = write_queue(x);
+        if (n == -1) {
+            return write_failed(x);
+        }
+        if (n == 0) {
+            break;
+        }
+        moved = 1;
+        x->any_sent = 1;
+        x->last_write = x->now = pc_now();
+        advance(x, (size_t)n);
+        if (x->iov_n) {
+            break;
+        }
+        if (x->client_dry) { /* the read that filled this lot had found all there was */
+            x->client_dry = 0;
+            break;
+        }
+        if (++lots == LOTS_AT_ONCE) {
+            return 2;
+        }
+    }
+    return moved;
+}
+
+void pc_send_abort(pc_exchange *x)
+{
+    char buf[PC_FRAME_MAX];
+    apr_size_t n;
+
+    if (!x->link || !x->link->connected || !x->any_sent || x->answered) {
+        return;
+    }
+    n = x->codec->abort(x->codec_state, buf);
+    if (n && !x->iov_n) { /* never in the middle of a record */
+        (void)!send(x->link->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}

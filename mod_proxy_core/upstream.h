@@ -1,0 +1,65 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file  upstream.h
+ * @brief Connections to backends: the only room that connects, and the child's store of idle connections.
+ *
+ * A link belongs to one exchange at a time, or to the store. Its descriptor is in blocking mode with a short receive
+ * timeout (PC_PATIENCE), so that one recv() can wait for a quick answer without a poll(); whoever must not wait says
+ * MSG_DONTWAIT.
+ */
+#ifndef PC_UPSTREAM_H
+#define PC_UPSTREAM_H
+
+#include "pool.h"
+
+/** How long a receiving call may wait in a thread before the exchange is parked. */
+#define PC_PATIENCE apr_time_from_msec(3)
+
+typedef struct pc_link pc_link;
+struct pc_link {
+    int fd;
+    unsigned requests; /* that were begun on it */
+    unsigned connected : 1;
+    unsigned reused : 1; /* came from the store: may be stale */
+    int backend;
+    apr_uint64_t instance; /* procd's process, 0 otherwise */
+    apr_time_t born;
+    apr_time_t idle_since;
+    pc_link *next;
+};
+
+/** In child_init: make the store of a pool. */
+apr_status_t pc_upstream_child_init(apr_pool_t *pchild, pc_pool_conf *pool);
+
+/** Whether a connection of this lease may be kept, by configuration. */
+int pc_upstream_may_keep(const pc_pool_conf *pool, const pc_lease *lease);
+
+/** A link for the lease: an idle one when `reuse`, else a new one whose connection has been begun.
+ *  @return APR_SUCCESS: connected; APR_EINPROGRESS: wait for writable, then pc_link_connected(); APR_EAGAIN: the
+ *  backlog of a unix socket is full, call pc_link_retry() after a while; else why it cannot be had (*link is NULL) */
+apr_status_t pc_link_get(const pc_pool_conf *pool, const pc_lease *lease, int reuse, pc_link **link);
+/** The begun connection became writable. @return APR_SUCCESS or its error */
+apr_status_t pc_link_connected(pc_link *link);
+/** Try again to connect after APR_EAGAIN. @return as pc_link_get() */
+apr_status_t pc_link_retry(const pc_lease *lease, pc_link *link);
+/** @return 1: an idle connection that was closed, or spoke unasked, in the meantime (one recv(MSG_PEEK)) */
+int pc_link_is_stale(const pc_link *link);
+
+/** Is the number of requests at once bounded, so that an idle connection could keep others out? Such a connection is
+ *  only kept to be handed to a request of this child that waits for it. */
+int pc_upstream_bounded(const pc_backend_conf *backend);
+/** Nobody came for the connection that was kept last for this lease: close it. */
+void pc_link_shed(const pc_pool_conf *pool, const pc_lease *lease);
+/** Back into the store (or closed, when it is full or the link has done its share). Takes the link. */
+void pc_link_keep(const pc_pool_conf *pool, pc_link *link);
+/** Close. Takes the link; NULL is fine. */
+void pc_link_close(pc_link *link);
+
+/** Whether a thread should wait for this backend's answer rather than park at once: learnt from the last ones. */
+int pc_upstream_patient(const pc_pool_conf *pool, int backend);
+/** @return 0: none of the pool's backends has answered quickly of late */
+int pc_upstream_quick(const pc_pool_conf *pool);
+/** An answer began within PC_PATIENCE (quick) or not. */
+void pc_upstream_learn(const pc_pool_conf *pool, int backend, int quick);
+
+#endif /* PC_UPSTREAM_H */
