@@ -1,0 +1,233 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/* What processes write, a line at a time, and what the manager says itself.
+ *
+ * A line is stamped with time, group and pid, control characters are escaped so that nobody forges a line of somebody
+ * else's, and what is longer than the buffer is cut. A log that is a pipe with nobody reading must not stop the manager:
+ * what does not fit is dropped. */
+#include "manager.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STAMP_MAX 64
+
+/* As httpd's own error log has it. */
+static const char *stamp(char buf[STAMP_MAX])
+{
+    struct timeval tv;
+    struct tm tm;
+    char head[32], tail[16];
+
+    gettimeofday(&tv, NULL);
+    localtime_r(&tv.tv_sec, &tm);
+    strftime(head, sizeof(head), "%a %b %d %H:%M:%S", &tm);
+    strftime(tail, sizeof(tail), "%Y", &tm);
+    snprintf(buf, STAMP_MAX, "%s.%06ld %s", head, (long)tv.tv_usec, tail);
+    return buf;
+}
+
+static void write_log(int fd, const char *bytes, size_t len)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+    ssize_t n;
+
+    if (poll(&pfd, 1, 0) == 1) {
+        n = write(fd, bytes, len);
+        (void)n;
+    }
+}
+
+static int server_log(const group *g)
+{
+    int index = g ? g->log_index : 0;
+
+    if (the_manager.n_logs == 0) {
+        return -1;
+    }
+    return the_manager.logs[index >= 0 && index < the_manager.n_logs ? index : 0];
+}
+
+void manager_log(int level, const group *g, const char *format, ...)
+{
+    static const char *const names[] = { "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug" };
+    char text[1024], line[1200], time_buf[STAMP_MAX];
+    int fd = server_log(g), n;
+    va_list args;
+
+    if ((uint32_t)level > the_manager.global.log_level && level > LEVEL_NOTICE) {
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (fd == -1) {
+        if (the_manager.mode == MODE_WAITING) {
+            dprintf(2, "procd: %s\n", text);
+        }
+        else {
+            syslog(LOG_DAEMON | level, "%s", text);
+        }
+        return;
+    }
+    n = snprintf(line, sizeof(line), "[%s] [procd:%s] [pid %ld] %s\n", stamp(time_buf), names[level & 7],
+                 (long)getpid(), text);
+    write_log(fd, line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+/* ------------------------------------------------------------------ the pipe */
+
+int log_pipe(int *reader, int *writer, uid_t owner)
+{
+    char path[40];
+    int fds[2], both;
+
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[1]);
+    both = open(path, O_RDWR | O_CLOEXEC);
+    if (both != -1) {
+        close(fds[1]);
+        fds[1] = both;
+    }
+    /* So that a program of another user can open /dev/stderr. */
+    if (owner != (uid_t)-1 && fchown(fds[1], owner, (gid_t)-1) != 0) {
+        manager_log(LEVEL_DEBUG, NULL, "PRD0150: cannot give a log pipe to uid %ld: %s", (long)owner, strerror(errno));
+    }
+    fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    *reader = fds[0];
+    *writer = fds[1];
+    return 0;
+}
+
+static size_t escape(char *out, size_t room, const char *bytes, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len && n + 5 < room; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
+        }
+        else {
+            out[n++] = (char)c;
+        }
+    }
+    return n;
+}
+
+static void emit_line(const process *p, const char *bytes, size_t len, int cut)
+{
+    static char line[4 * LOG_LINE_MAX + 512];
+    const group *g = p->group;
+    char time_buf[STAMP_MAX];
+    int fd = g->log_file != -1 ? g->log_file : server_log(g);
+    size_t n, room = sizeof(line) - 16;
+
+    if (len > 0 && bytes[len - 1] == '\r') {
+        len--;
+    }
+    n = (size_t)snprintf(line, sizeof(line), "[%s] [procd:info] [pid %ld] [%s] ", stamp(time_buf), (long)p->pid,
+                         g->name);
+    n += escape(line + n, room - n, bytes, len);
+    if (cut) {
+        memcpy(line + n, " [cut]", 6);
+        n += 6;
+    }
+    line[n++] = '\n';
+    if (fd == -1) {
+        syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)p->pid, (int)len, bytes);
+        return;
+    }
+    write_log(fd, line, n);
+}
+
+static void take_bytes(process *p, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        const char *eol = memchr(bytes, '\n', len);
+        size_t n = eol ? (size_t)(eol - bytes) : len, room = sizeof(p->line) - p->line_len, copied;
+
+        copied = n < room ? n : room;
+        memcpy(p->line + p->line_len, bytes, copied);
+        p->line_len += copied;
+        p->line_cut |= copied < n;
+        if (eol) {
+            emit_line(p, p->line, p->line_len, p->line_cut);
+            p->line_len = 0;
+            p->line_cut = 0;
+            n++;
+        }
+        bytes += n;
+        len -= n;
+    }
+}
+
+/* At most this much at a time: one that never stops writing must not keep the others waiting. */
+static ssize_t read_some(process *p)
+{
+    char bytes[16384];
+    ssize_t n = read(p->log_pipe.fd, bytes, sizeof(bytes));
+
+    if (n > 0) {
+        take_bytes(p, bytes, (size_t)n);
+    }
+    return n;
+}
+
+void log_pipe_ready(watch *w)
+{
+    process *p = w->of;
+    ssize_t n = read_some(p);
+
+    if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+        loop_unwatch(w, 1);
+    }
+}
+
+void log_pipe_finish(process *p)
+{
+    if (p->log_pipe.fd != -1) {
+        for (int i = 0; i < 16 && read_some(p) > 0; i++) {
+        }
+        loop_unwatch(&p->log_pipe, 1);
+    }
+    if (p->line_len > 0) {
+        emit_line(p, p->line, p->line_len, p->line_cut);
+        p->line_len = 0;
+    }
+}
+
+/* ------------------------------------------------------------------ SpawnErrorLog */
+
+void group_open_log(group *g)
+{
+    char path[4096];
+
+    if (g->log_file != -1) {
+        close(g->log_file);
+        g->log_file = -1;
+    }
+    if (!g->def || g->def->log_kind != PROCD_LOG_FILE) {
+        return;
+    }
+    snprintf(path, sizeof(path), "%s%s%s", g->def->log_path[0] == '/' ? "" : the_manager.server_root,
+             g->def->log_path[0] == '/' ? "" : "/", g->def->log_path);
+    g->log_file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (g->log_file == -1) {
+        manager_log(LEVEL_ERROR, g, "PRD0151: group %s: cannot open SpawnErrorLog %s: %s; using the server's log",
+                    g->name, path, strerror(errno));
+    }
+}

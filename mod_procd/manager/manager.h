@@ -1,0 +1,237 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file  manager.h
+ * @brief What the files of the manager share. One process, one thread, one event loop: nothing here needs a lock.
+ *
+ * main.c talks to the parent, config.c takes a configuration over, group.c decides how many processes there should be,
+ * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
+ * accepts, logs.c reads what processes write, adopt.c finds those that a manager before this one has left.
+ */
+#ifndef PROCD_MANAGER_H
+#define PROCD_MANAGER_H
+
+#include "groupdef.h"
+#include "procd_wire.h"
+#include "table.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+/* ------------------------------------------------------------------ loop.c */
+
+/** A descriptor in the loop. Lives inside of what it belongs to. */
+typedef struct watch {
+    int fd; /* -1: not in the loop */
+    void (*ready)(struct watch *w);
+    void *of;
+} watch;
+
+/** A point in time. Lives inside of what it belongs to; `next` is NULL when it is not set. */
+typedef struct timer {
+    int64_t at_ms;
+    void (*fire)(struct timer *t);
+    void *of;
+    struct timer *next, **link;
+} timer;
+
+int loop_init(void);
+int loop_watch(watch *w, int fd, void (*ready)(watch *w), void *of); /* for reading; @return 0, or -1 and errno */
+void loop_unwatch(watch *w, int close_fd);
+void loop_timer(timer *t, int64_t at_ms, void (*fire)(timer *t), void *of); /* sets or moves it */
+void loop_cancel(timer *t);
+void loop_run(const int *until); /* until *until is not 0 */
+
+/* ------------------------------------------------------------------ the state */
+
+#define LOG_LINE_MAX 8192
+
+typedef struct spawn_group group;
+
+/** Who a process runs as. */
+typedef struct identity {
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups;
+    int n_groups;
+} identity;
+
+typedef struct process {
+    group *group;
+    int slot;
+    procd_process_row *row;
+    pid_t pid; /* 0: this structure is free */
+    uint64_t instance, definition;
+    procd_state state;
+    int64_t started_ms, stop_at_ms;
+    int64_t ready_ms; /* when it accepted; 0: it has not yet */
+    int adopted;      /* not our child: its exit status is unknown */
+    int main_gone;    /* the process has ended; others of its process group may not have */
+    int exec_failed;
+    int killed;      /* SIGKILL was sent because it did not end in time */
+    int replaces;    /* slot of the one that retires when this is ready, or -1 */
+    int replaced_by; /* slot of the one started for this, or -1 */
+    int name_index;  /* of SpawnSocketName, or -1 */
+    int kill_signal;
+    int64_t start_timeout_ms, stop_timeout_ms;
+    uint32_t refused_seen;
+    uint32_t listen_ino; /* of its listening socket; 0: nobody can tell when it accepts */
+    int probe_fd;        /* of accept.c: our connection while it is being made, or -1 */
+    int probed;          /* it has been made */
+    int queue_most;      /* the longest that the queue was */
+    int64_t look_step_ms;
+    timer look;
+    const char *ending;                                     /* why it was told to end */
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of its private socket, or empty */
+    watch exec_pipe, pidfd, log_pipe;
+    timer deadline; /* start, stop or linger */
+    char line[LOG_LINE_MAX];
+    size_t line_len;
+    int line_cut;
+} process;
+
+struct spawn_group {
+    int index;
+    char name[PROCD_NAME_MAX + 1];
+    procd_group_row *row;
+    procd_groupdef *def; /* NULL: only waits for its processes to end */
+    uint64_t definition;
+    identity id;
+    int removed;
+    int64_t removed_ms;
+    int demanded; /* SpawnStart ondemand: a first request has come */
+    int failures; /* starts in a row that came to nothing */
+    int64_t not_before_ms;
+    uint32_t demand_seen;
+    int log_index; /* of the server's error logs */
+    int log_file;  /* SpawnErrorLog, or -1 */
+    int *listen_fds;
+    int n_listen;
+    timer look; /* when to balance again though nothing happens */
+    process *processes[PROCD_MAX_SLOTS];
+};
+
+typedef enum manager_mode {
+    MODE_WAITING, /* no configuration yet */
+    MODE_RUNNING,
+    MODE_ENDING /* all processes are being ended; then this one */
+} manager_mode;
+
+typedef struct manager {
+    procd_tables tables;
+    int ring_fd, event_fd;
+    pid_t parent;
+    manager_mode mode;
+    int64_t end_at_ms; /* MODE_ENDING: whatever is left then is killed; 0: each group's own time */
+    int done;
+    char *runtime_dir, *server_root;
+    procd_wire_global global;
+    int *logs; /* the server's error logs */
+    int n_logs;
+    int n_processes;
+    group *groups[PROCD_MAX_GROUPS];
+} manager;
+
+extern manager the_manager;
+
+/* ------------------------------------------------------------------ main.c */
+
+void manager_end(const char *why, int64_t within_ms); /* 0: each group's own stop time */
+void manager_check_done(void);
+void manager_wake_children(void); /* a group may have room, or gave up */
+
+/* ------------------------------------------------------------------ config.c */
+
+/** Take over the configuration in `config_fd`. Descriptors become the manager's. @return 0, or -1 (the old one stays) */
+int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs, const int *listens, int n_listens);
+void group_destroy(group *g);
+
+/* ------------------------------------------------------------------ group.c */
+
+/** The one place of decision: start, retire and end processes as state, demand and definition want it. */
+void group_balance(group *g);
+/** exec has succeeded. */
+void group_process_started(group *g, process *p);
+/** It accepts connections. */
+void group_process_ready(group *g, process *p);
+/** A process has ended or could not start. `status` is waitpid's, or -1 when it is not known. */
+void group_process_ended(group *g, process *p, const char *what, int failed);
+
+/* ------------------------------------------------------------------ process.c */
+
+/** @return 1 when a process was forked; 0 when that failed, and the group knows */
+int process_start(group *g, int replaces);
+void process_set_state(process *p, procd_state state);
+/** exec has succeeded: watch it until it accepts. */
+void process_watch_start(process *p);
+/** It accepts connections. */
+void process_accepts(process *p);
+/** Give no new leases; end it when the last is back. */
+void process_drain(process *p, const char *why);
+/** Tell it to end now; SIGKILL when it has not after its stop time. */
+void process_stop(process *p, const char *why);
+int process_busy(const process *p);
+void process_reap(void); /* after SIGCHLD */
+process *process_create(group *g, int slot);
+void process_watch_life(process *p); /* pidfd and log pipe of one that runs */
+void process_kill_rest(process *p, int signal);
+
+/* ------------------------------------------------------------------ spawn.c */
+
+typedef struct spawn_order {
+    char *const *argv, *const *envp;
+    const identity *id; /* NULL: as this process */
+    const procd_groupdef *def;
+    int listen_fd, log_fd;
+} spawn_order;
+
+/** What the child says on the exec pipe when it fails before exec. */
+typedef struct spawn_failure {
+    int stage, error;
+} spawn_failure;
+
+/** Fork and exec. *exec_fd: end of file when exec succeeded, else a spawn_failure. @return pid, or -1 and errno */
+pid_t spawn(const spawn_order *order, int *exec_fd);
+const char *spawn_stage_name(int stage);
+char **spawn_environment(const procd_groupdef *def);
+void spawn_environment_free(char **envp);
+
+/* ------------------------------------------------------------------ address.c */
+
+/** A bound and listening socket for one process. @return it, or -1 and errno */
+int address_listen(group *g, process *p, struct sockaddr_storage *addr, socklen_t *len);
+void address_remove(process *p);
+/** Make ProcdRuntimeDir, and remove sockets in it that nobody listens on. @return 0, or -1 and errno */
+int address_prepare_dir(void);
+/** @return 1 when nobody listens at the process's address */
+int address_is_dead(const process *p);
+
+/* ------------------------------------------------------------------ accept.c */
+
+/** @return the inode by which the queue of this listening socket can be watched; 0: it cannot, which the log knows */
+uint32_t accept_identify(const group *g, int listen_fd, const struct sockaddr *addr);
+/** Call process_accepts() once the process has accepted a connection. */
+void accept_watch(process *p);
+void accept_forget(process *p);
+
+/* ------------------------------------------------------------------ logs.c */
+
+enum { LEVEL_ERROR = 3, LEVEL_WARNING = 4, LEVEL_NOTICE = 5, LEVEL_INFO = 6, LEVEL_DEBUG = 7 };
+
+/** A line of the manager's own, to the group's server's error log (g may be NULL). */
+void manager_log(int level, const group *g, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** Both ends of a pipe for standard output and error. The writing end can be read as well: a process must not be killed
+ *  by SIGPIPE when the manager dies, and the next manager can pick the pipe up. @return 0, or -1 and errno */
+int log_pipe(int *reader, int *writer, uid_t owner);
+void log_pipe_ready(watch *w);    /* w->of: the process */
+void log_pipe_finish(process *p); /* read what is left, and close */
+void group_open_log(group *g);
+
+/* ------------------------------------------------------------------ adopt.c */
+
+/** Take over the processes that the table shows in this group's row. */
+void adopt_group(group *g);
+/** @return field 22 of /proc/PID/stat, 0 when there is no such process */
+uint64_t process_start_ticks(pid_t pid);
+
+#endif /* PROCD_MANAGER_H */

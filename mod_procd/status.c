@@ -1,0 +1,177 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/* SetHandler procd-status: groups and processes as the table has them, as text or, with ?format=json, as JSON. */
+#include "procd_mod.h"
+
+#include "http_core.h"
+#include "http_main.h"
+
+#include "http_protocol.h"
+#include "apr_strings.h"
+
+#include <arpa/inet.h>
+
+APLOG_USE_MODULE(procd);
+
+typedef struct page {
+    request_rec *r;
+    int json;
+    int n; /* groups so far */
+} page;
+
+static const char *state_name(apr_uint32_t state)
+{
+    static const char *const names[] = { "empty", "starting", "started", "ready", "retiring", "draining", "stopping" };
+
+    return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
+}
+
+static const char *address_text(apr_pool_t *p, const procd_hold *hold)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&hold->addr;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&hold->addr;
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&hold->addr;
+    char host[INET6_ADDRSTRLEN] = "";
+
+    switch (hold->addr.sa.sa_family) {
+    case AF_UNIX: return apr_pstrcat(p, "unix:", apr_pstrndup(p, un->sun_path, sizeof(un->sun_path) - 1), NULL);
+    case AF_INET:
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+        return apr_psprintf(p, "%s:%d", host, ntohs(in->sin_port));
+    case AF_INET6:
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+        return apr_psprintf(p, "[%s]:%d", host, ntohs(in6->sin6_port));
+    default: return "-";
+    }
+}
+
+/* A string as JSON has it, quotes included. */
+static const char *quoted(apr_pool_t *p, const char *text)
+{
+    char *buf = apr_palloc(p, strlen(text) * 6 + 3), *out = buf;
+
+    *out++ = '"';
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '"' || c == '\\') {
+            *out++ = '\\';
+            *out++ = (char)c;
+        }
+        else if (c < 0x20 || c >= 0x7f) {
+            out += apr_snprintf(out, 7, "\\u%04x", c);
+        }
+        else {
+            *out++ = (char)c;
+        }
+    }
+    *out++ = '"';
+    *out = '\0';
+    return buf;
+}
+
+static void show_process(page *pg, const procd_group *g, int slot, int *first)
+{
+    const procd_tables *t = &procd_client_tables;
+    const procd_process_row *row = &t->manager->groups[g->index].processes[slot];
+    const procd_slot_count *count = &t->children->groups[g->index].slots[slot];
+    const char *address;
+    procd_hold hold;
+    apr_uint32_t state;
+    unsigned long requests;
+    long age;
+    int busy;
+
+    if (procd_row_read(row, &hold, &state) != 0 || state == PROCD_EMPTY) {
+        return;
+    }
+    busy = procd_table_busy(t, g->index, slot, hold.instance);
+    requests = count->instance == hold.instance ? (unsigned long)count->requests : 0;
+    age = (long)((procd_now_ms() - row->started_ms) / 1000);
+    address = address_text(pg->r->pool, &hold);
+    if (pg->json) {
+        ap_rprintf(pg->r,
+                   "%s{\"slot\":%d,\"pid\":%ld,\"state\":\"%s\",\"busy\":%d,\"concurrency\":%d,\"requests\":%lu,"
+                   "\"age\":%ld,\"address\":%s}",
+                   *first ? "" : ",", slot, (long)hold.pid, state_name(state), busy, hold.concurrency, requests, age,
+                   quoted(pg->r->pool, address));
+    }
+    else {
+        ap_rprintf(pg->r, "  pid %ld %s busy %d/%d requests %lu age %lds %s\n", (long)hold.pid, state_name(state), busy,
+                   hold.concurrency, requests, age, address);
+    }
+    *first = 0;
+}
+
+static void show_group(procd_group *g, void *baton)
+{
+    page *pg = baton;
+    apr_pool_t *p = pg->r->pool;
+    procd_group_info info = { .size = sizeof(info) };
+    const procd_group_row *row;
+    int first = 1;
+
+    if (procd_client_query(g, &info) != APR_SUCCESS || g->index < 0) {
+        return;
+    }
+    row = &procd_client_tables.manager->groups[g->index];
+    if (pg->json) {
+        ap_rprintf(
+            pg->r,
+            "%s{\"name\":%s,\"key\":%s,\"processes\":%d,\"starting\":%d,\"min\":%d,\"max\":%d,\"concurrency\":%d,"
+            "\"busy\":%d,\"waiting\":%d,\"started\":%lu,\"ended\":%lu,\"crash_loop\":%s,\"retry_after\":%d,"
+            "\"why\":%s,\"list\":[",
+            pg->n++ ? "," : "", quoted(p, g->name), quoted(p, g->key), info.processes, info.starting, info.min,
+            info.max, info.concurrency, info.busy, info.waiting, (unsigned long)row->started, (unsigned long)row->ended,
+            info.crash_loop ? "true" : "false", info.retry_after, quoted(p, info.why));
+    }
+    else {
+        ap_rprintf(pg->r,
+                   "group %s: processes %d (%d to %d), starting %d, busy %d, waiting %d, started %lu, ended %lu\n",
+                   g->key, info.processes, info.min, info.max, info.starting, info.busy, info.waiting,
+                   (unsigned long)row->started, (unsigned long)row->ended);
+        if (info.crash_loop) {
+            ap_rprintf(pg->r, "  starts keep failing: the next in %d s\n", info.retry_after);
+        }
+        if (info.why[0]) {
+            ap_rprintf(pg->r, "  last end: %s\n", info.why);
+        }
+    }
+    for (int i = 0; i < PROCD_MAX_SLOTS && i < row->slots; i++) {
+        show_process(pg, g, i, &first);
+    }
+    ap_rputs(pg->json ? "]}" : "", pg->r);
+}
+
+int procd_status_handler(request_rec *r)
+{
+    page pg = { r, 0, 0 };
+
+    if (strcmp(r->handler, "procd-status") != 0) {
+        return DECLINED;
+    }
+    r->allowed = (AP_METHOD_BIT << M_GET);
+    if (r->method_number != M_GET) {
+        return HTTP_METHOD_NOT_ALLOWED;
+    }
+    pg.json = r->args && ap_strstr_c(r->args, "format=json");
+    ap_set_content_type(r, pg.json ? "application/json" : "text/plain; charset=utf-8");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    if (r->header_only) {
+        return OK;
+    }
+    if (!procd_client_tables.manager) {
+        ap_rputs(pg.json ? "{\"manager\":null,\"groups\":[]}\n" : "no manager: no <Spawn> group is configured\n", r);
+        return OK;
+    }
+    if (pg.json) {
+        ap_rprintf(r, "{\"manager\":%d,\"generation\":%u,\"groups\":[", (int)procd_client_tables.manager->manager_pid,
+                   (unsigned int)procd_client_tables.manager->generation);
+    }
+    else {
+        ap_rprintf(r, "manager %d, generation %u\n", (int)procd_client_tables.manager->manager_pid,
+                   (unsigned int)procd_client_tables.manager->generation);
+    }
+    procd_each_group(ap_server_conf, show_group, &pg);
+    ap_rputs(pg.json ? "]}\n" : "", r);
+    return OK;
+}
