@@ -1,0 +1,232 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/* sources: mod_procd/groupdef.c mod_procd/groupdef_text.c */
+/* The parser of <Spawn>: P1 to P6, P11, D4 to D8, D19, G7, G9, G13, G14, G19, G20, G28 as far as the text goes. */
+#include "groupdef.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+static procd_groupdef *good(const char *text)
+{
+    procd_deferror error;
+    procd_groupdef *def;
+
+    if (procd_groupdef_parse(&def, "php", text, strlen(text), &error) != 0) {
+        fail_msg("line %d: %s", error.line, error.text);
+    }
+    return def;
+}
+
+/* The error is on that line and contains both words. */
+static void bad(const char *text, int line, const char *what, const char *more)
+{
+    procd_deferror error;
+    procd_groupdef *def;
+
+    if (procd_groupdef_parse(&def, "php", text, strlen(text), &error) == 0) {
+        fail_msg("accepted: %s", text);
+    }
+    assert_null(def);
+    if (!strstr(error.text, what) || !strstr(error.text, more)) {
+        fail_msg("\"%s\" has not \"%s\" and \"%s\"", error.text, what, more);
+    }
+    assert_int_equal(error.line, line);
+}
+
+static void test_defaults(void **state)
+{
+    procd_groupdef *d = good("SpawnCommand /usr/bin/php-cgi");
+
+    (void)state;
+    assert_string_equal(d->argv[0], "/usr/bin/php-cgi");
+    assert_int_equal(d->argc, 1);
+    assert_int_equal(d->min, 1); /* G13 */
+    assert_int_equal(d->max, 4);
+    assert_int_equal(d->concurrency, 1);
+    assert_int_equal(d->idle_ms, 60000);
+    assert_int_equal(d->max_requests, 0);
+    assert_int_equal(d->start_timeout_ms, 30000);
+    assert_int_equal(d->stop_timeout_ms, 10000);
+    assert_int_equal(d->backoff_min_ms, 100);
+    assert_int_equal(d->backoff_max_ms, 30000);
+    assert_int_equal(d->kill_signal, SIGTERM); /* G19 */
+    assert_int_equal(d->socket_type, PROCD_SOCKET_UNIX);
+    assert_int_equal(d->log_kind, PROCD_LOG_INHERIT);
+    assert_null(d->user);
+    procd_groupdef_free(d);
+}
+
+static void test_everything(void **state)
+{
+    procd_groupdef *d =
+        good("# a comment\n\n"
+             "  spawncommand /usr/bin/perl -wT \"a b\" 'it\\'s' a\\b\r\n"
+             "SpawnProcesses 0 8\nSpawnConcurrency 16\nSpawnIdleTimeout 2min\nSpawnMaxRequests 1000 10%\n"
+             "SpawnStartTimeout 500ms\nSpawnStopTimeout 1h\nSpawnRestart backoff=1s..1min\n"
+             "SpawnStart ondemand\nSpawnUser reports\nSpawnGroup #33\nSpawnChroot /srv\n"
+             "SpawnDirectory /www\nSpawnUmask 027\nSpawnNice -5\nSpawnLimit nofile 1K unlimited\n"
+             "SpawnLimit as 2G\nSpawnEnvironment A=B \"C=d e\"\nSpawnEnvironment E=\n"
+             "SpawnCopyEnvironment LANG TZ\nSpawnKillSignal usr1\nSpawnErrorLog logs/%{name}/%{name}.log");
+
+    (void)state;
+    assert_int_equal(d->argc, 5);
+    assert_string_equal(d->argv[2], "a b");
+    assert_string_equal(d->argv[3], "it's");
+    assert_string_equal(d->argv[4], "a\\b");
+    assert_null(d->argv[5]);
+    assert_int_equal(d->min, 0);
+    assert_int_equal(d->max, 8);
+    assert_int_equal(d->concurrency, 16);
+    assert_int_equal(d->idle_ms, 120000);
+    assert_int_equal(d->max_requests, 1000);
+    assert_int_equal(d->jitter_percent, 10);
+    assert_int_equal(d->start_timeout_ms, 500);
+    assert_int_equal(d->stop_timeout_ms, 3600000);
+    assert_int_equal(d->backoff_max_ms, 60000);
+    assert_int_equal(d->start_always, 0);
+    assert_string_equal(d->user, "reports");
+    assert_string_equal(d->group, "#33");
+    assert_int_equal(d->umask_bits, 027);
+    assert_int_equal(d->nice, -5);
+    assert_int_equal(d->n_limits, 2);
+    assert_int_equal(d->limits[0].resource, RLIMIT_NOFILE);
+    assert_int_equal(d->limits[0].soft, 1024);
+    assert_true(d->limits[0].hard == UINT64_MAX);
+    assert_true(d->limits[1].hard == (uint64_t)2 << 30);
+    assert_int_equal(d->n_environment, 3);
+    assert_string_equal(d->environment[1], "C=d e");
+    assert_string_equal(d->environment[2], "E=");
+    assert_int_equal(d->n_copy_environment, 2);
+    assert_int_equal(d->kill_signal, SIGUSR1);
+    assert_string_equal(d->log_path, "logs/php/php.log");
+    procd_groupdef_free(d);
+}
+
+/* P4: one process for each address. */
+static void test_addresses(void **state)
+{
+    procd_groupdef *d = good("SpawnCommand /x\nSpawnSocketType tcp\nSpawnSocketName 127.0.0.1:9000 [::1]:9001\n"
+                             "SpawnSocketName localhost:9002");
+
+    (void)state;
+    assert_int_equal(d->n_socket_names, 3);
+    assert_int_equal(d->min, 3);
+    assert_int_equal(d->max, 3);
+    procd_groupdef_free(d);
+    bad("SpawnCommand /x\nSpawnSocketName 127.0.0.1:9000", 2, "127.0.0.1:9000", "absolute path");
+    bad("SpawnCommand /x\nSpawnSocketType tcp\nSpawnSocketName /run/x", 3, "/run/x", "port");
+    bad("SpawnCommand /x\nSpawnSocketType tcp\nSpawnSocketName example.org:80", 3, "example.org:80", "IPv4 address");
+    bad("SpawnCommand /x\nSpawnSocketType tcp\nSpawnSocketName 127.0.0.1:65536", 3, "65536", "1 to 65535");
+    bad("SpawnCommand /x\nSpawnSocketName /a /a", 2, "/a", "twice");
+    bad("SpawnCommand /x\nSpawnSocketName /a /b\nSpawnProcesses 1 3", 2, "2 addresses", "maximum of 3");
+}
+
+/* G20: nothing is ignored in silence. */
+static void test_errors(void **state)
+{
+    (void)state;
+    bad("", 0, "SpawnCommand is missing", "");
+    bad("SpawnCommand /x\nSpawnComand /y", 2, "SpawnComand", "not a directive");
+    bad("SpawnCommand php-cgi", 1, "php-cgi", "absolute path");
+    bad("SpawnCommand", 1, "SpawnCommand", "PROGRAM");
+    bad("SpawnCommand /x\n\nSpawnCommand /y", 3, "twice", "line 1");
+    bad("SpawnCommand \"/x", 1, "quote", "not closed");
+    bad("SpawnCommand /x\nSpawnProcesses 5 4", 2, "5 4", "MIN must not be more than MAX");
+    bad("SpawnCommand /x\nSpawnProcesses 0", 2, "\"0\"", "MIN MAX");
+    bad("SpawnCommand /x\nSpawnProcesses -1 4", 2, "-1", "MIN MAX");
+    bad("SpawnCommand /x\nSpawnProcesses 1 99999999999999999999", 2, "9999", "240");
+    bad("SpawnCommand /x\nSpawnProcesses 1 2 3", 2, "SpawnProcesses", "takes: SpawnProcesses N | MIN MAX");
+    bad("SpawnCommand /x\nSpawnIdleTimeout 5days", 2, "5days", "30s");
+    bad("SpawnCommand /x\nSpawnStopTimeout 0", 2, "\"0\"", "not 0");
+    bad("SpawnCommand /x\nSpawnMaxRequests 10 10", 2, "\"10\"", "10%");
+    bad("SpawnCommand /x\nSpawnMaxRequests 10 101%", 2, "101%", "100%");
+    bad("SpawnCommand /x\nSpawnRestart backoff=2s..1s", 2, "backoff=2s..1s", "FIRST..MOST");
+    bad("SpawnCommand /x\nSpawnRestart backoff=0..1s", 2, "backoff=0..1s", "at least 10ms");
+    bad("SpawnCommand /x\nSpawnStart sometimes", 2, "sometimes", "always or ondemand");
+    bad("SpawnCommand /x\nSpawnStart always\nSpawnProcesses 0 1", 0, "SpawnStart always", "MIN 1");
+    bad("SpawnCommand /x\nSpawnUmask 888", 2, "888", "octal");
+    bad("SpawnCommand /x\nSpawnLimit files 1", 2, "files", "nofile");
+    bad("SpawnCommand /x\nSpawnLimit nofile 2 1", 2, "nofile", "soft limit");
+    bad("SpawnCommand /x\nSpawnEnvironment A", 2, "\"A\"", "NAME=VALUE");
+    bad("SpawnCommand /x\nSpawnEnvironment 1A=b", 2, "1A=b", "NAME=VALUE");
+    bad("SpawnCommand /x\nSpawnCopyEnvironment A=b", 2, "A=b", "names");
+    bad("SpawnCommand /x\nSpawnKillSignal SIGFOO", 2, "SIGFOO", "USR1");
+    bad("SpawnCommand /x\nSpawnErrorLog %{host}", 2, "%{host}", "%{name}");
+    bad("SpawnCommand /x\nSpawnDirectory www", 2, "www", "absolute path");
+    bad("SpawnCommand /x\nSpawn\001Bad", 2, "Spawn?Bad", "not a directive");
+}
+
+static void test_later(void **state)
+{
+    (void)state;
+    bad("SpawnApp python /x.py", 1, "SpawnApp", "not available in this version");
+    bad("SpawnCommand /x\nSpawnMaxMemory 1G", 2, "SpawnMaxMemory", "not available in this version");
+    bad("SpawnCommand /x\nSpawnSocketType pipe", 2, "pipe", "not available in this version");
+    bad("SpawnCommand /x\nSpawnErrorLog |/bin/cat", 2, "SpawnErrorLog", "not available in this version");
+    bad("SpawnCommand /x\nSpawnErrorLog syslog:local1", 2, "SpawnErrorLog", "not available in this version");
+}
+
+static void test_bytes(void **state)
+{
+    procd_deferror error;
+    procd_groupdef *def;
+    char *large = calloc(1, PROCD_TEXT_MAX + 2);
+
+    (void)state;
+    assert_int_equal(procd_groupdef_parse(&def, "x", "SpawnCommand /x\n\0", 17, &error), -1);
+    assert_non_null(strstr(error.text, "NUL"));
+    memset(large, '\n', PROCD_TEXT_MAX + 1);
+    assert_int_equal(procd_groupdef_parse(&def, "x", large, PROCD_TEXT_MAX + 1, &error), -1);
+    assert_non_null(strstr(error.text, "longer"));
+    memcpy(large, "SpawnCommand /x", 15);
+    for (int i = 15; i < 15 + 2 * PROCD_WORDS_MAX; i += 2) {
+        memcpy(large + i, " a", 2);
+    }
+    assert_int_equal(procd_groupdef_parse(&def, "x", large, PROCD_TEXT_MAX, &error), -1);
+    assert_non_null(strstr(error.text, "more than 512 values"));
+    free(large);
+}
+
+static void test_names_and_numbers(void **state)
+{
+    uint64_t bytes;
+    int64_t ms;
+
+    (void)state;
+    assert_true(procd_name_ok("a"));
+    assert_true(procd_name_ok("php8.2-fpm_x"));
+    assert_false(procd_name_ok(""));
+    assert_false(procd_name_ok(".."));
+    assert_false(procd_name_ok("a/b"));
+    assert_false(procd_name_ok("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    assert_int_equal(procd_parse_size("5m", &bytes), 0);
+    assert_int_equal(bytes, 5 << 20);
+    assert_int_equal(procd_parse_size("18446744073709551616", &bytes), -1);
+    assert_int_equal(procd_parse_size("99999999999T", &bytes), -1);
+    assert_int_equal(procd_parse_duration("99999999999999h", &ms), -1);
+    assert_int_equal(procd_parse_duration("1.5s", &ms), -1);
+    assert_int_equal(procd_parse_signal("15"), SIGTERM);
+    assert_int_equal(procd_parse_signal("0"), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_later),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_names_and_numbers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
