@@ -286,6 +286,7 @@ sub stop {
     return $self->assert_log if $self->{shared};
     my $pid = delete $self->{pid} or return;
     my @left_before = descendants($pid);
+    $self->quiesce($pid) if !$arg{signal};
     kill $arg{signal} || 'TERM', $pid;
     my $gone = poll_until { my $rc = waitpid($pid, POSIX::WNOHANG()); $rc != 0 } $arg{timeout} || 25;
     if (!$gone) {
@@ -294,6 +295,18 @@ sub stop {
         waitpid($pid, 0);
     }
     $self->assert_clean($pid, @left_before) if !$arg{quiet};
+    return;
+}
+
+# The children of a threaded MPM end gracefully first: at TERM its main thread shuts the sockets of its worker threads
+# down while these may be about to free them (close_worker_sockets() against the end of a connection), which now and then
+# is a crash of httpd's own. Whoever waits for a request that does not end meets TERM after a moment.
+sub quiesce {
+    my ($self, $pid) = @_;
+    return if $self->{mpm} eq 'prefork';
+    my @children = grep { cmdline($_) =~ /apache2|httpd/ } descendants($pid);
+    kill 'WINCH', $pid;
+    poll_until { !grep { alive($_) } @children } 3;
     return;
 }
 
