@@ -88,11 +88,17 @@ static int poll_timeout(const pc_exchange *x, apr_interval_time_t max)
 
 int pc_drive_wait(pc_exchange *x, apr_interval_time_t max)
 {
-    struct pollfd p[3];
+    struct pollfd p[4];
     int n = 0, client = -1, rc, timeout = poll_timeout(x, max), client_fd = pc_client_fd(x);
 
     if (x->link && backend_events(x)) {
-        n = add(p, n, x->link->fd, backend_events(x));
+        if (x->link->fd == x->link->out_fd) {
+            n = add(p, n, x->link->fd, backend_events(x));
+        }
+        else {
+            n = add(p, n, x->link->fd, backend_events(x) & POLLIN);
+            n = add(p, n, x->link->out_fd, backend_events(x) & POLLOUT);
+        }
     }
     if (client_fd != -1 && (client_events(x) || !x->h2)) {
         client = n;

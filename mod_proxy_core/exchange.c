@@ -117,7 +117,7 @@ pc_step pc_exchange_end(pc_exchange *x, int rc, const char *outcome)
         x->c->keepalive = AP_CONN_CLOSE;
     }
     if (ap_is_HTTP_ERROR(rc) && !x->head_passed && !x->final_status) {
-        pc_reply_forget(x);
+        pc_answer_forget(x);
     }
     x->state = PC_STATE_DONE;
     x->rc = rc;
@@ -478,16 +478,8 @@ pc_step pc_exchange_step(pc_exchange *x)
 
 int pc_exchange_finish(pc_exchange *x)
 {
-    request_rec *r = x->r;
-
-    if (x->rc == OK && x->redirect) {
-        r->method = "GET";
-        r->method_number = M_GET;
-        apr_table_unset(r->headers_in, "Content-Length");
-        apr_table_unset(r->headers_in, "Transfer-Encoding");
-        apr_table_unset(r->headers_in, "Content-Type");
-        apr_table_unset(r->headers_in, "Expect");
-        ap_internal_redirect(x->redirect, r);
+    if (x->rc == OK && x->instead) {
+        return x->instead(x);
     }
     return x->rc;
 }

@@ -9,7 +9,8 @@
  *
  *   exchange.c  the states, deadlines and the end          send.c   to the backend: head, body, frames
  *   failure.c   what a failure means: another try, 502…    reply.c  from the backend: events to brigades
- *   body.c      the client's body: read, 100, spool        notes.c  what the access log is told
+ *   answer.c    what a response head makes of the request  body.c   the client's body: read, 100, spool
+ *   stderr.c    the application's standard error           notes.c  what the access log is told
  */
 #ifndef PC_EXCHANGE_H
 #define PC_EXCHANGE_H
@@ -138,9 +139,13 @@ struct pc_exchange {
     apr_bucket_brigade *out;
     apr_size_t lot; /* size of the next read */
     apr_size_t log_bytes;
-    apr_off_t unwanted;   /* bytes behind a head that is to have no body */
-    const char *redirect; /* local redirect */
-    int final_status;     /* to be returned instead of the answer (304, 412) */
+    apr_off_t unwanted; /* bytes behind a head that is to have no body */
+    /* What serves the request in place of this answer (a local redirect, a file): set by the head, called in handler
+     * context once the answer was read to its end and the connection has gone back. @return as the handler */
+    int (*instead)(pc_exchange *x);
+    const void *instead_data;
+    const char *instead_state; /* for the notes: "redirect", … */
+    int final_status;          /* to be returned instead of the answer (304, 412) */
     int backend_status;
     int prior_status;          /* what an earlier try would have answered, */
     const char *prior_text;    /* said in the log */
@@ -215,10 +220,22 @@ int pc_reply_pass(pc_exchange *x);
 /** Before waiting for the backend: what was passed must be seen by the client. Never waits for it: while it takes nothing,
  *  x is blocked. */
 void pc_reply_flush(pc_exchange *x);
-/** No byte of the answer has left: forget what was made of it, the request looks as it did before. */
-void pc_reply_forget(pc_exchange *x);
 /** The answer was cut short: make sure that nobody takes it for whole. */
 void pc_reply_cut(pc_exchange *x);
+
+/* answer.c */
+/** An interim head (1xx): relayed where it may be. */
+void pc_answer_interim(pc_exchange *x, const pc_head *head);
+/** The final head: becomes the request's status and fields, or says what is served instead. */
+void pc_answer_head(pc_exchange *x, const pc_head *head);
+/** Does the answer to this request have no body, whatever the backend sends? */
+int pc_answer_has_no_body(const pc_exchange *x);
+/** No byte of the answer has left: forget what was made of it, the request looks as it did before. */
+void pc_answer_forget(pc_exchange *x);
+
+/* stderr.c */
+/** Bytes of the application's standard error. */
+void pc_stderr_log(pc_exchange *x, const char *p, apr_size_t n);
 
 /* failure.c */
 typedef enum pc_stage {

@@ -167,7 +167,7 @@ static pc_step again(pc_exchange *x, pc_cause cause, pc_outcome outcome, int sta
         pc_exchange_release(x, outcome, 0);
         x->state = PC_STATE_ROUTED;
     }
-    pc_reply_forget(x);
+    pc_answer_forget(x);
     pc_send_reset(x);
     x->connect_at = 0;
     x->eof = 0;

@@ -50,8 +50,10 @@ struct pc_perch {
     int epfd;
     pc_alarm alarm;
     int backend_fd; /* in the set, -1: none */
+    int out_fd;     /* the same for a link with two descriptors */
     int client_fd;
     unsigned backend_events;
+    unsigned out_events;
     unsigned client_events;
     pc_perch *next;
 };
@@ -98,7 +100,7 @@ static pc_perch *perch_make(void)
     if (!p) {
         return NULL;
     }
-    p->backend_fd = p->client_fd = -1;
+    p->backend_fd = p->out_fd = p->client_fd = -1;
     p->alarm.ring = on_alarm;
     p->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (p->epfd == -1) {
@@ -186,6 +188,7 @@ void pc_perch_forget_link(pc_exchange *x)
     /* before its number can stand for another connection */
     if (p) {
         (void)interest(p, &p->backend_fd, &p->backend_events, -1, 0);
+        (void)interest(p, &p->out_fd, &p->out_events, -1, 0);
     }
 }
 
@@ -252,14 +255,14 @@ static apr_interval_time_t park_time(const pc_exchange *x)
 
 static int set_interest(pc_exchange *x, pc_perch *p)
 {
-    unsigned backend = 0, client = EPOLLRDHUP;
-    int fd = x->link ? x->link->fd : -1;
+    unsigned backend = 0, out = 0, client = EPOLLRDHUP;
+    int fd = x->link ? x->link->fd : -1, out_fd = x->link ? x->link->out_fd : -1;
 
     if (x->want & PC_WANT_BACKEND_READ) {
         backend |= EPOLLIN;
     }
     if (x->want & PC_WANT_BACKEND_WRITE) {
-        backend |= EPOLLOUT;
+        *(fd == out_fd ? &backend : &out) |= EPOLLOUT;
     }
     if (x->want & PC_WANT_CLIENT_READ) {
         client = EPOLLIN;
@@ -268,6 +271,7 @@ static int set_interest(pc_exchange *x, pc_perch *p)
         client |= EPOLLOUT;
     }
     return interest(p, &p->backend_fd, &p->backend_events, backend ? fd : -1, backend)
+           && interest(p, &p->out_fd, &p->out_events, out ? out_fd : -1, out)
            && interest(p, &p->client_fd, &p->client_events, pc_client_fd(x), client);
 }
 
@@ -320,8 +324,8 @@ static void on_resume(conn_rec *c, request_rec *r)
 /* What happened while the exchange was parked: is the client still there, was it woken? */
 static void look_around(pc_exchange *x)
 {
-    struct epoll_event ev[3];
-    int i, n = epoll_wait(x->perch->epfd, ev, 3, 0);
+    struct epoll_event ev[4];
+    int i, n = epoll_wait(x->perch->epfd, ev, 4, 0);
     unsigned left = EPOLLHUP | EPOLLERR | (x->want & PC_WANT_CLIENT_READ ? 0 : EPOLLRDHUP);
 
     for (i = 0; i < n; i++) {

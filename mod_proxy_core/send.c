@@ -245,15 +245,8 @@ static apr_status_t fill(pc_exchange *x)
 /* @return bytes written, 0: would block, -1: errno */
 static ssize_t write_queue(pc_exchange *x)
 {
-    struct msghdr msg;
-    ssize_t n;
+    ssize_t n = pc_link_send(x->link, x->iov + x->iov_first, x->iov_n);
 
-    memset(&msg, 0, sizeof(msg));
-    msg.msg_iov = x->iov + x->iov_first;
-    msg.msg_iovlen = (size_t)x->iov_n;
-    do {
-        n = sendmsg(x->link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (n == -1 && errno == EINTR);
     if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         return 0;
     }
@@ -335,6 +328,8 @@ void pc_send_abort(pc_exchange *x)
     }
     n = x->codec->abort(x->codec_state, buf);
     if (n && !x->iov_n) { /* never in the middle of a record */
-        (void)!send(x->link->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        struct iovec iov = { buf, n };
+
+        (void)!pc_link_send(x->link, &iov, 1);
     }
 }

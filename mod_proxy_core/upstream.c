@@ -295,6 +295,7 @@ apr_status_t pc_link_get(const pc_pool_conf *pool, const pc_lease *lease, int re
         free(link);
         return rv;
     }
+    link->out_fd = link->fd;
     rv = pc_link_retry(lease, link);
     if (rv != APR_SUCCESS && rv != APR_EINPROGRESS && rv != APR_EAGAIN) {
         pc_link_close(link);
@@ -325,6 +326,36 @@ apr_status_t pc_link_connected(pc_link *link)
     }
     link->connected = 1;
     return APR_FROM_OS_ERROR(set_patience(link, &peer.sa));
+}
+
+ssize_t pc_link_recv(pc_link *link, void *buf, apr_size_t size, int wait)
+{
+    ssize_t n;
+
+    if (link->ops) {
+        return link->ops->recv(link, buf, size, wait);
+    }
+    do { /* the socket's receive timeout bounds a wait */
+        n = recv(link->fd, buf, size, wait ? 0 : MSG_DONTWAIT);
+    } while (n == -1 && errno == EINTR);
+    return n;
+}
+
+ssize_t pc_link_send(pc_link *link, const struct iovec *iov, int n)
+{
+    struct msghdr msg;
+    ssize_t sent;
+
+    if (link->ops) {
+        return link->ops->send(link, iov, n);
+    }
+    memset(&msg, 0, sizeof(msg));
+    msg.msg_iov = (struct iovec *)iov;
+    msg.msg_iovlen = (size_t)n;
+    do {
+        sent = sendmsg(link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (sent == -1 && errno == EINTR);
+    return sent;
 }
 
 int pc_link_is_stale(const pc_link *link)
@@ -376,8 +407,14 @@ void pc_link_keep(const pc_pool_conf *pool, pc_link *link)
 void pc_link_close(pc_link *link)
 {
     if (link) {
+        if (link->ops && link->ops->close) {
+            link->ops->close(link);
+        }
         if (link->fd != -1) {
             close(link->fd);
+        }
+        if (link->out_fd != -1 && link->out_fd != link->fd) {
+            close(link->out_fd);
         }
         free(link);
     }

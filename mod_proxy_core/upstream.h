@@ -12,13 +12,29 @@
 
 #include "pool.h"
 
+#include <sys/uio.h>
+
 /** How long a receiving call may wait in a thread before the exchange is parked. */
 #define PC_PATIENCE apr_time_from_msec(3)
 
 typedef struct pc_link pc_link;
+
+/** How bytes travel where a plain socket's recv() and sendmsg() will not do. */
+typedef struct pc_link_ops {
+    /** As pc_link_recv(). */
+    ssize_t (*recv)(pc_link *link, void *buf, apr_size_t size, int wait);
+    /** As pc_link_send(). */
+    ssize_t (*send)(pc_link *link, const struct iovec *iov, int n);
+    /** What belongs to the link beside its descriptors. Before these are closed; may be NULL. */
+    void (*close)(pc_link *link);
+} pc_link_ops;
+
 struct pc_link {
-    int fd;
-    unsigned requests; /* that were begun on it */
+    int fd;                 /* to read from; -1: none */
+    int out_fd;             /* to write to: the same, or the other one of two pipes; -1: closed */
+    const pc_link_ops *ops; /* NULL: a socket */
+    void *data;             /* of the ops */
+    unsigned requests;      /* that were begun on it */
     unsigned connected : 1;
     unsigned reused : 1; /* came from the store: may be stale */
     int backend;
@@ -44,6 +60,13 @@ apr_status_t pc_link_connected(pc_link *link);
 apr_status_t pc_link_retry(const pc_lease *lease, pc_link *link);
 /** @return 1: an idle connection that was closed, or spoke unasked, in the meantime (one recv(MSG_PEEK)) */
 int pc_link_is_stale(const pc_link *link);
+
+/** Read what is there.
+ *  @param wait  1: wait for PC_PATIENCE when there is nothing
+ *  @return bytes, 0: the end, -1: errno (EAGAIN: nothing now) */
+ssize_t pc_link_recv(pc_link *link, void *buf, apr_size_t size, int wait);
+/** Write without waiting. @return bytes, -1: errno (EAGAIN: not now) */
+ssize_t pc_link_send(pc_link *link, const struct iovec *iov, int n);
 
 /** Is the number of requests at once bounded, so that an idle connection could keep others out? Such a connection is
  *  only kept to be handed to a request of this child that waits for it. */

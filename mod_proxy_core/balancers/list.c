@@ -4,11 +4,7 @@
 #include "ap_provider.h"
 
 static const pc_balancer *const all[] = {
-    &pc_balancer_round_robin,
-    &pc_balancer_least_requests,
-    &pc_balancer_random,
-    &pc_balancer_first,
-    &pc_balancer_hash,
+    &pc_balancer_round_robin, &pc_balancer_least_requests, &pc_balancer_random, &pc_balancer_first, &pc_balancer_hash,
 };
 
 void pc_balancers_register(apr_pool_t *p)

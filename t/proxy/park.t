@@ -201,6 +201,6 @@ is $r->{status}, 200, 'a Timeout shorter than the pool\'s own: the answer comes'
 @c = map { ask('/echo/?sleep=20000') } 1 .. 10;
 poll_until { 0 } 0.2;
 $start = now();
-$s3->stop;
+$s3->stop(signal => q(TERM));
 cmp_ok now() - $start, '<', 10, 'a stop with ten parked requests does not hang';
 done_testing;
