@@ -125,6 +125,9 @@ typedef struct pc_event {
 #define PC_CODEC_EXCLUSIVE \
     0x20 /**< a kept connection may pin a single-threaded process (FastCGI): kept only where
                                      the configuration says that it cannot */
+#define PC_CODEC_NO_SCRIPTS \
+    0x40 /**< with PC_CODEC_CGI: backends are applications and not folders of scripts. A section is passed by its URL, and
+                                     unless ProxyCoreScript says otherwise SCRIPT_NAME is empty and PATH_INFO the path */
 
 typedef struct pc_codec {
     apr_size_t size;         /**< sizeof(pc_codec) of the header that the codec was built with */

@@ -85,7 +85,9 @@ typedef struct script_names {
 static void split_location(const vars *v, script_names *s)
 {
     const char *path = v->route->path;
-    apr_size_t n = pc_script_split(v->route->dir->script, path);
+    const pc_script *script = v->route->dir->script;
+    int said = script && script->how != PC_SCRIPT_UNSET;
+    apr_size_t n = said || !(v->route->pool->codec->flags & PC_CODEC_NO_SCRIPTS) ? pc_script_split(script, path) : 0;
 
     s->name = path[n] ? apr_pstrmemdup(v->r->pool, path, n) : path;
     s->path_info = path[n] ? path + n : NULL;
@@ -338,6 +340,11 @@ static int is_reserved(const char *name, apr_size_t len)
             field[i - 5] = name[i] == '_' ? '-' : name[i];
         }
         return pc_field_is_hop(field, len - 5);
+    }
+    /* They name the file that a uwsgi server runs, and where: for ProxyCoreSetEnv only, which a .htaccess file may not
+     * give them. */
+    if (!strncmp(name, "UWSGI_", 6)) {
+        return 1;
     }
     for (const char *const *n = names; *n; ++n) {
         if (!strcmp(name, *n)) {

@@ -305,7 +305,7 @@ static int is_reserved(const char *name)
                                          "PATH_INFO",      "PATH_TRANSLATED", "QUERY_STRING",      "REDIRECT_STATUS",
                                          "REQUEST_METHOD", "REQUEST_URI",     "SCRIPT_FILENAME",   "SCRIPT_NAME" };
 
-    if (!strncmp(name, "REMOTE_", 7) || !strncmp(name, "SERVER_", 7)) {
+    if (!strncmp(name, "REMOTE_", 7) || !strncmp(name, "SERVER_", 7) || !strncmp(name, "UWSGI_", 6)) {
         return 1;
     }
     for (apr_size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
@@ -386,7 +386,7 @@ static const char *unavailable(cmd_parms *cmd, void *mconfig, const char *args)
 const command_rec pc_conf_commands[] = {
     AP_INIT_RAW_ARGS("<ProxyCore", proxy_core_section, NULL, RSRC_CONF, "Container: a pool of backends, by name"),
     AP_INIT_TAKE1("ProxyCoreProtocol", pc_set_protocol, NULL, RSRC_CONF,
-                  "The protocol of the pool's backends: http or fastcgi"),
+                  "The protocol of the pool's backends: http, fastcgi, scgi or uwsgi"),
     AP_INIT_TAKE_ARGV(
         "ProxyCoreBackend", pc_set_backend, NULL, RSRC_CONF,
         "A backend: host:port, [v6]:port, unix:/path or spawn:GROUP, then keys such as weight=N max=N backup"),

@@ -45,6 +45,7 @@ static const char BAD_STATUS_LINE[] = "malformed status line";
 static const char BAD_REASON[] = "control character in the reason phrase";
 static const char STATUS_DIGITS[] = "status is not three digits";
 static const char STATUS_RANGE[] = "status outside 100..599";
+static const char DIFFERENT_STATUS[] = "status line and Status field differ";
 static const char TWO_STATUS[] = "more than one Status field";
 static const char BAD_LENGTH[] = "invalid Content-Length";
 static const char TWO_LENGTHS[] = "differing Content-Length values";
@@ -228,6 +229,25 @@ static const char *take_length(pc_head_parser *h, pc_field *f)
     return NULL;
 }
 
+static int is_cgi(const pc_head_parser *h)
+{
+    return h->dialect == PC_HEAD_CGI || h->dialect == PC_HEAD_EITHER;
+}
+
+static const char *take_status(pc_head_parser *h, const pc_field *f)
+{
+    pc_head said;
+    const char *why;
+
+    if (!h->head.status_given) {
+        h->head.status_given = 1;
+        return parse_status(&h->head, f->value, f->value_len);
+    }
+    /* Behind a status line some frameworks repeat it as a field. Which of two different ones is meant nobody knows. */
+    why = h->line_seen ? parse_status(&said, f->value, f->value_len) : TWO_STATUS;
+    return why || said.status == h->head.status ? why : DIFFERENT_STATUS;
+}
+
 /* Fields that the parser itself makes something of. *keep: it stays among the fields */
 static const char *take_known(pc_head_parser *h, pc_field *f, int *keep)
 {
@@ -238,13 +258,9 @@ static const char *take_known(pc_head_parser *h, pc_field *f, int *keep)
         *keep = h->head.content_length < 0;
         why = take_length(h, f);
     }
-    else if (h->dialect == PC_HEAD_CGI && PC_FIELD_IS(f, "Status")) {
-        if (h->head.status_given) {
-            return TWO_STATUS;
-        }
+    else if (is_cgi(h) && PC_FIELD_IS(f, "Status")) {
         *keep = 0;
-        h->head.status_given = 1;
-        why = parse_status(&h->head, f->value, f->value_len);
+        why = take_status(h, f);
     }
     return why;
 }
@@ -347,10 +363,14 @@ static const char *parse_line(pc_head_parser *h, char *line, apr_size_t n, int *
     if (n && line[n - 1] == '\r') {
         n--;
     }
-    else if (h->dialect != PC_HEAD_CGI) {
+    else if (!is_cgi(h)) {
         return BARE_LF;
     }
     line[n] = '\0';
+    if (h->dialect == PC_HEAD_EITHER && h->bytes == 0 && n >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+        h->line_seen = h->head.status_given = 1; /* no field's name has a slash */
+        return parse_status_line(h, line, n);
+    }
     if (h->status_line) {
         return parse_status_line(h, line, n);
     }
@@ -411,10 +431,10 @@ void pc_head_again(pc_head_parser *h)
     memset(&h->head, 0, sizeof(h->head));
     h->head.fields = fields;
     h->head.content_length = -1;
-    h->head.status = h->dialect == PC_HEAD_CGI ? 200 : 0;
+    h->head.status = is_cgi(h) ? 200 : 0;
     h->status_line = h->dialect == PC_HEAD_HTTP;
     h->start = h->half = h->bytes = 0;
-    h->begun = 0;
+    h->begun = h->line_seen = 0;
 }
 
 apr_size_t pc_head_feed(pc_head_parser *h, const char *buf, apr_size_t len, pc_head_result *result)

@@ -15,6 +15,7 @@
 typedef enum pc_head_dialect {
     PC_HEAD_HTTP,   /**< status line; every line ends in CRLF */
     PC_HEAD_CGI,    /**< no status line; LF or CRLF; Status is taken out of the fields */
+    PC_HEAD_EITHER, /**< as PC_HEAD_CGI, but the first line may be a status line of HTTP/1 */
     PC_HEAD_TRAILER /**< fields only, CRLF; nothing is made of Content-Length */
 } pc_head_dialect;
 
@@ -44,6 +45,7 @@ typedef struct pc_head_parser {
     unsigned char minor;       /**< of HTTP/1.minor; 0 or 1, greater ones are 1 */
     unsigned char status_line; /* 1: the next line is one */
     unsigned char begun;       /* 1: at least one byte of this head came */
+    unsigned char line_seen;   /* PC_HEAD_EITHER: 1: the first line was a status line */
 } pc_head_parser;
 
 /** @param limits NULL: the default; else it must outlive the parser */

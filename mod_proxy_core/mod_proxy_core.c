@@ -8,6 +8,8 @@
 #include "balancers/balancers.h"
 #include "protocols/fastcgi.h"
 #include "protocols/http.h"
+#include "protocols/scgi.h"
+#include "protocols/uwsgi.h"
 #include "status.h"
 
 #include "ap_mpm.h"
@@ -164,6 +166,8 @@ static void register_hooks(apr_pool_t *p)
 
     ap_register_provider(p, PC_CODEC_GROUP, pc_http_codec.name, PC_CODEC_VERSION, &pc_http_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_fastcgi_codec.name, PC_CODEC_VERSION, &pc_fastcgi_codec);
+    ap_register_provider(p, PC_CODEC_GROUP, pc_scgi_codec.name, PC_CODEC_VERSION, &pc_scgi_codec);
+    ap_register_provider(p, PC_CODEC_GROUP, pc_uwsgi_codec.name, PC_CODEC_VERSION, &pc_uwsgi_codec);
     pc_balancers_register(p);
     ap_hook_post_config(post_config, after, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);

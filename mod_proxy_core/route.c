@@ -53,6 +53,11 @@ static int is_ours(request_rec *r)
 
 /* ------------------------------------------------------------------ hooks */
 
+static int knows_scripts(const pc_pool_conf *pool)
+{
+    return (pool->codec->flags & (PC_CODEC_CGI | PC_CODEC_NO_SCRIPTS)) == PC_CODEC_CGI;
+}
+
 /** SetHandler proxy-core:NAME in a <Location>, of a pool whose protocol knows no scripts: the URL is passed, too. */
 static const char *handler_of_location(request_rec *r)
 {
@@ -67,7 +72,7 @@ static const char *handler_of_location(request_rec *r)
         return NULL;
     }
     pool = pc_conf_pool(r->server, handler + HANDLER_LEN + 1);
-    return pool && !(pool->codec->flags & PC_CODEC_CGI) ? HANDLER : NULL;
+    return pool && !knows_scripts(pool) ? HANDLER : NULL;
 }
 
 static int is_location(request_rec *r)

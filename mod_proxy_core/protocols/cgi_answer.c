@@ -22,12 +22,22 @@ static const char NO_FINAL[] = "the output ends behind an interim response";
 static const char NO_HEAD[] = "the output ends before the response head";
 static const char HALF_HEAD[] = "the output ends inside the response head";
 
-void pc_cgi_answer_start(pc_cgi_answer *a, apr_pool_t *pool, const pc_message *m)
+static void start(pc_cgi_answer *a, apr_pool_t *pool, const pc_message *m, pc_head_dialect dialect)
 {
     memset(a, 0, sizeof(*a));
-    pc_head_init(&a->head, pool, PC_HEAD_CGI, NULL);
+    pc_head_init(&a->head, pool, dialect, NULL);
     a->left = -1;
     a->head_only = m->head_only;
+}
+
+void pc_cgi_answer_start(pc_cgi_answer *a, apr_pool_t *pool, const pc_message *m)
+{
+    start(a, pool, m, PC_HEAD_CGI);
+}
+
+void pc_cgi_answer_start_either(pc_cgi_answer *a, apr_pool_t *pool, const pc_message *m)
+{
+    start(a, pool, m, PC_HEAD_EITHER);
 }
 
 static void set_error(pc_cgi_answer *a, pc_event *ev, const char *why)
@@ -139,6 +149,21 @@ const char *pc_cgi_answer_end(const pc_cgi_answer *a)
     case STAGE_BODY: return a->left > 0 ? SHORT_BODY : NULL;
     default: return NULL;
     }
+}
+
+apr_size_t pc_cgi_answer_until_close(pc_cgi_answer *a, const char *buf, apr_size_t len, pc_event *ev)
+{
+    if (a->stage == STAGE_BODY && a->left == 0) {
+        ev->type = PC_EV_END;
+        return 0;
+    }
+    return pc_cgi_answer_decode(a, buf, len, ev);
+}
+
+void pc_cgi_answer_closed(pc_cgi_answer *a, pc_event *ev)
+{
+    ev->why = pc_cgi_answer_end(a);
+    ev->type = ev->why ? PC_EV_ERROR : PC_EV_END;
 }
 
 int pc_cgi_answer_has_head(const pc_cgi_answer *a)
