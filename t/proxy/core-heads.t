@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
-# Response heads, good and malformed, the same corpus over both protocols: one strict parser for all.
+# Response heads, good and malformed, the same corpus over every protocol: one strict parser for all.
 # F23 G18
 use strict;
 use warnings;
@@ -10,18 +10,19 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use ProxyCore::Core;
-use ProxyCore::FCGI qw(read_fcgi fcgi_answer fcgi_stdout);
+use ProxyCore::FCGI qw(fcgi_answer);
+use ProxyCore::Gateway qw(take);
 use ProxyCore::Util qw(front);
 
 my $t = ProxyCore::Core->new;
-my %backend = map { $_ => $t->backend($_) } qw(http fcgi);
+my %backend = map { $_ => $t->backend($_) } qw(http fcgi scgi uwsgi);
 
 # Play one answer; POST, so that nothing is tried again.
 sub play {
     my ($kind, $bytes, %arg) = @_;
     my $f = $t->ask($arg{method} || 'POST', $kind, '/x', $arg{method} ? () : (body => 'b'));
     my $b = $backend{$kind}->accept or return { status => 'not asked' };
-    $kind eq 'http' ? $b->read_request : read_fcgi($b);
+    take($kind, $b);
     if ($arg{drip}) {
         $b->send($_) for split //, $bytes;
     }
@@ -64,10 +65,10 @@ my @bad = (
 );
 for my $case (@bad) {
     my ($what, $fields) = @$case;
-    for my $kind (qw(http fcgi)) {
+    for my $kind (sort keys %backend) {
         my $head = $kind eq 'http' ? "HTTP/1.1 200 OK\r\n" : "Status: 200\r\n";
         my $bytes = "$head$fields\r\n";
-        my $res = play($kind, $kind eq 'http' ? $bytes : fcgi_answer($bytes));
+        my $res = play($kind, $kind eq 'fcgi' ? fcgi_answer($bytes) : $bytes);
         is $res->{status}, 502, "$kind: $what";
         unlike $res->{head} ? $res->{head}{text} : '', qr/X-A/i, "$kind: $what: nothing of it leaks";
     }
@@ -106,6 +107,7 @@ my @bad_cgi = (
 for my $case (@bad_cgi) {
     my ($what, $bytes) = @$case;
     is play('fcgi', fcgi_answer($bytes))->{status}, 502, "fcgi: $what";
+    is play($_, $bytes)->{status}, $what =~ /status line/ ? 200 : 502, "$_: $what" for qw(scgi uwsgi);
 }
 
 # Good ones: (text, name, value that the client sees).
@@ -122,9 +124,9 @@ my @good = (
 );
 for my $case (@good) {
     my ($fields, $name, $value) = @$case;
-    for my $kind (qw(http fcgi)) {
+    for my $kind (sort keys %backend) {
         my $bytes = ($kind eq 'http' ? "HTTP/1.1 201 Made\r\n" : "Status: 201 Made\r\n") . "Content-Type: text/plain\r\n$fields\r\nbody";
-        my $res = play($kind, $kind eq 'http' ? $bytes : fcgi_answer($bytes));
+        my $res = play($kind, $kind eq 'fcgi' ? fcgi_answer($bytes) : $bytes);
         is $res->{status}, 201, "$kind: $name";
         is $res->{head} ? $res->{head}->h($name) : undef, $value, "$kind: $name arrives";
         is $res->{body}, 'body', "$kind: with its body";
@@ -143,9 +145,9 @@ is play('fcgi', fcgi_answer("Content-Type: a/b\n\r\nbody"))->{body}, 'body', 'fc
 # Hop-by-hop fields of the backend stay there.
 my $hop = "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\nTE: trailers\r\n"
     . "Trailer: X\r\nUpgrade: h2c\r\nX-End: 1\r\n";
-for my $kind (qw(http fcgi)) {
+for my $kind (sort keys %backend) {
     my $bytes = ($kind eq 'http' ? "HTTP/1.1 200 OK\r\n" : '') . "Content-Length: 0\r\n$hop\r\n";
-    my $res = play($kind, $kind eq 'http' ? $bytes : fcgi_answer($bytes));
+    my $res = play($kind, $kind eq 'fcgi' ? fcgi_answer($bytes) : $bytes);
     is $res->{head}->h('X-End'), 1, "$kind: end-to-end fields pass" if $res->{head};
     is_deeply [grep { defined $res->{head}->h($_) } qw(X-Hop Proxy-Connection TE)], [], "$kind: hop-by-hop fields do not";
     unlike $res->{head}->h('Keep-Alive') || '', qr/timeout=5$/, "$kind: nor the backend's Keep-Alive";
@@ -153,9 +155,9 @@ for my $kind (qw(http fcgi)) {
 
 # Names of files for a server that would send them: nobody asked for that, so they are not obeyed and tell nobody anything.
 for my $name ('X-Sendfile', 'X-LIGHTTPD-send-file', 'X-Sendfile2', 'X-Accel-Redirect') {
-    for my $kind (qw(http fcgi)) {
+    for my $kind (sort keys %backend) {
         my $bytes = ($kind eq 'http' ? "HTTP/1.1 200 OK\r\n" : '') . "Content-Length: 4\r\n$name: /etc/passwd\r\nX-Send: 1\r\n\r\nbody";
-        my $res = play($kind, $kind eq 'http' ? $bytes : fcgi_answer($bytes));
+        my $res = play($kind, $kind eq 'fcgi' ? fcgi_answer($bytes) : $bytes);
         is $res->{body}, 'body', "$kind: $name is not obeyed";
         unlike $res->{head}{text}, qr/passwd/, "$kind: $name does not reach the client";
         is $res->{head}->h('X-Send'), 1, "$kind: others do";

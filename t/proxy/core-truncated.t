@@ -11,11 +11,12 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use ProxyCore::Core;
-use ProxyCore::FCGI qw(read_fcgi record fcgi_stdout fcgi_end FCGI_STDOUT FCGI_END_REQUEST);
+use ProxyCore::FCGI qw(record fcgi_stdout fcgi_end FCGI_STDOUT FCGI_END_REQUEST);
+use ProxyCore::Gateway qw(take);
 use ProxyCore::Util qw(front now);
 
 my $t = ProxyCore::Core->new;
-my %backend = map { $_ => $t->backend($_) } qw(http fcgi);
+my %backend = map { $_ => $t->backend($_) } qw(http fcgi scgi uwsgi);
 my $H = "Content-Type: text/plain\r\n";
 
 # kind, what is wrong, bytes that the backend sends before it closes, what of the body may arrive
@@ -34,6 +35,8 @@ my @cases = (
     ['fcgi', 'half a record header', fcgi_stdout("$H\r\npart") . "\1\6\0"],
     ['fcgi', 'protocolStatus not 0', fcgi_stdout("$H\r\npart") . fcgi_end(protocol => 1)],
     ['fcgi', 'Content-Length too large', fcgi_stdout("${H}Content-Length: 100\r\n\r\npart") . record(FCGI_STDOUT, '') . fcgi_end()],
+    ['scgi', 'Content-Length too large', "${H}Content-Length: 100\r\n\r\npart"],
+    ['uwsgi', 'Content-Length too large', "HTTP/1.1 200 OK\r\n${H}Content-Length: 100\r\n\r\npart"],
     ['fcgi', 'a record of another version', fcgi_stdout("$H\r\npart") . record(FCGI_STDOUT, 'x', version => 9)],
 );
 
@@ -46,7 +49,7 @@ for my $case (@cases) {
             $f->conn->send('GET ' . $t->path($kind) . "/second HTTP/1.1\r\nHost: localhost\r\n\r\n");
         }
         my $b = $backend{$kind}->accept or return fail 'the backend is asked';
-        $kind eq 'http' ? $b->read_request : read_fcgi($b);
+        take($kind, $b);
         $b->send($bytes);
         my $start = now();
         $b->close;
@@ -68,11 +71,11 @@ for my $case (@cases) {
 }
 
 # Longer than its Content-Length: cut there, and the backend's connection is not used again.
-for my $kind (qw(http fcgi)) {
+for my $kind (qw(http fcgi scgi uwsgi)) {
     my $f = $t->ask('GET', $kind, '/long');
     my $b = $backend{$kind}->accept;
-    $kind eq 'http' ? $b->read_request : read_fcgi($b);
-    $b->send($kind eq 'http' ? "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfourand more"
+    take($kind, $b);
+    $b->send($kind ne 'fcgi' ? "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfourand more"
         : fcgi_stdout("${H}Content-Length: 4\r\n\r\nfourand more") . record(FCGI_STDOUT, '') . fcgi_end());
     my $res = $f->finish;
     # HTTP/2 can say that something was wrong: then it must be a reset.
@@ -85,6 +88,7 @@ my @before = (
     ['http', 'closed at once', ''],
     ['http', 'half a status line', 'HTTP/1.1 2'],
     ['http', 'half a head', "HTTP/1.1 200 OK\r\nContent-Ty"],
+    (map { [$_, 'closed at once', ''], [$_, 'half a head', "Content-Type: a\r\n"], [$_, 'half a status line', 'HTTP/1.1 2'] } qw(scgi uwsgi)),
     ['fcgi', 'closed at once', ''],
     ['fcgi', 'half a head', fcgi_stdout('Content-Ty')],
     ['fcgi', 'END_REQUEST at once', record(FCGI_END_REQUEST, pack 'NCx3', 0, 0)],
@@ -95,7 +99,7 @@ for my $case (@before) {
     # A POST: it is not tried again.
     my $f = $t->ask('POST', $kind, '/x', body => 'abc');
     my $b = $backend{$kind}->accept or fail('asked'), next;
-    $kind eq 'http' ? $b->read_request : read_fcgi($b);
+    take($kind, $b);
     $b->send($bytes);
     $b->close;
     my $res = $f->finish(timeout => 5);

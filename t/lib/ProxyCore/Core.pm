@@ -19,8 +19,8 @@ use ProxyCore::Client;
 use ProxyCore::Server;
 use ProxyCore::Util qw(work_dir backend_program start_child stop_child poll_until slurp mpm front top_dir);
 
-# kind => protocol. "http" and "fcgi" are played by the test, "echo" and "app" are programs.
-my %kinds = (http => 'http', fcgi => 'fastcgi', echo => 'http', app => 'fastcgi');
+# kind => protocol. "echo" and "app" are programs, the others are played by the test.
+my %kinds = (http => 'http', fcgi => 'fastcgi', scgi => 'scgi', uwsgi => 'uwsgi', echo => 'http', app => 'fastcgi');
 
 sub names {
     return map { my $n = basename($_); $n =~ s/^core-|\.t$//g; $n } sort glob top_dir() . '/t/proxy/core-*.t';
