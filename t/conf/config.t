@@ -167,7 +167,7 @@ good 'http has a usual port', backend('127.0.0.1');
 
 bad 'F2: an unknown protocol', "<ProxyCore a>\nProxyCoreProtocol foo\n</ProxyCore>", qr/ProxyCoreProtocol: 'foo'/, qr/fastcgi, http/;
 bad "a protocol of later: $_", "<ProxyCore a>\nProxyCoreProtocol $_\n</ProxyCore>", qr/$_ is not available in this version/
-    for qw(https scgi uwsgi cgi app);
+    for qw(https cgi app);
 bad 'no protocol', "<ProxyCore a>\nProxyCoreBackend 127.0.0.1:1\n</ProxyCore>", qr/<ProxyCore a>: ProxyCoreProtocol is missing/;
 bad 'no backend', "<ProxyCore a>\nProxyCoreProtocol http\n</ProxyCore>", qr/ProxyCoreBackend is missing/;
 bad 'only backups', backend('127.0.0.1:1 backup'), qr/every ProxyCoreBackend is a backup/;
