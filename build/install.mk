@@ -8,6 +8,9 @@ LIBEXECDIR  ?= $(APXS_LIBEXECDIR)
 INCLUDEDIR  ?= $(APXS_INCLUDEDIR)
 SYSCONFDIR  ?= $(APXS_SYSCONFDIR)
 SBINDIR     ?= $(APXS_SBINDIR)
+DATADIR     ?= $(if $(prefix),$(prefix),$(or $(APXS_PREFIX),/usr))/share
+MANDIR      ?= $(DATADIR)/man
+COMPLETIONDIR ?= $(DATADIR)/bash-completion/completions
 
 # Debian's layout, or what stands at DESTDIR of it.
 MODS_AVAILABLE := $(if $(wildcard $(SYSCONFDIR)/mods-available),$(SYSCONFDIR)/mods-available)
@@ -20,6 +23,7 @@ installed = $(addprefix $(DESTDIR)$(LIBEXECDIR)/,$(notdir $(MODULES))) \
             $(addprefix $(DESTDIR)$(PROCD_LIBEXECDIR)/,$(notdir $(LIB_PROGRAMS))) \
             $(addprefix $(DESTDIR)$(SBINDIR)/,$(notdir $(SBIN_PROGRAMS))) \
             $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(notdir $(HEADERS))) \
+            $(DESTDIR)$(MANDIR)/man8/procctl.8 $(DESTDIR)$(COMPLETIONDIR)/procctl \
             $(if $(MODS_AVAILABLE),$(foreach m,proxy_core procd,$(foreach e,load conf,$(DESTDIR)$(MODS_AVAILABLE)/$m.$e)))
 
 .PHONY: install uninstall
@@ -29,6 +33,8 @@ install: all
 	$(if $(LIB_PROGRAMS),install -m 755 $(LIB_PROGRAMS) $(DESTDIR)$(PROCD_LIBEXECDIR))
 	$(if $(SBIN_PROGRAMS),install -m 755 $(SBIN_PROGRAMS) $(DESTDIR)$(SBINDIR))
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 docs/man/procctl.8 $(DESTDIR)$(MANDIR)/man8
+	install -m 644 build/completion/procctl $(DESTDIR)$(COMPLETIONDIR)
 ifneq ($(MODS_AVAILABLE),)
 	for module in proxy_core procd; do \
 	    echo "LoadModule $${module}_module $(LIBEXECDIR)/mod_$$module.so" >$(DESTDIR)$(MODS_AVAILABLE)/$$module.load && \

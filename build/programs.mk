@@ -35,4 +35,5 @@ $(PROGRAM_LINKS): $(OUT)/modules/%: | $(OUT)/bin/%
 $(OUT)/obj-prog/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(INCLUDES) -DPROCD_LIBEXECDIR='"$(PROCD_LIBEXECDIR)"' \
+	    -DPROCD_CONTROL_SOCKET='"$(APXS_RUNTIMEDIR)/procd/control"' \
 	    $(OUR_CFLAGS) $(CFLAGS) -fPIE -MMD -MP -c -o $@ $<

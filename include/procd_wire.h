@@ -53,6 +53,7 @@ typedef enum procd_tag {
     PROCD_TAG_SERVER_ROOT,
     PROCD_TAG_GROUP, /* procd_wire_group; begins a group */
     PROCD_TAG_NAME,
+    PROCD_TAG_KEY, /* the name, and the virtual host if it is one's */
     PROCD_TAG_TEXT,
     PROCD_TAG_END
 } procd_tag;
@@ -72,6 +73,7 @@ typedef struct procd_wire_group {
 } procd_wire_group;
 
 #define PROCD_CONFIG_MAX (32u << 20)
+#define PROCD_KEY_MAX 192 /* bytes of a key, with its NUL */
 
 typedef struct procd_blob {
     char *bytes;

@@ -56,7 +56,6 @@ void procd_each_group(server_rec *s, void (*act)(procd_group *g, void *baton), v
 
 #define PROCD_RETAINED_MAGIC 0x70726f6364726574ull
 #define PROCD_RETAINED_VERSION 2
-#define PROCD_KEY_MAX 192
 #define PROCD_LISTENERS_MAX 512
 #define PROCD_ENDING_MAX 32
 

@@ -316,6 +316,7 @@ static void put_group(procd_group *g, void *baton)
     head.log = (apr_uint32_t)log_of(p->server, g->server);
     procd_blob_put(&p->blob, PROCD_TAG_GROUP, &head, sizeof(head));
     put_string(&p->blob, PROCD_TAG_NAME, g->name);
+    put_string(&p->blob, PROCD_TAG_KEY, g->key);
     procd_blob_put(&p->blob, PROCD_TAG_TEXT, g->text, g->text_len);
     p->n_listens += g->def->n_socket_names;
 }

@@ -28,7 +28,7 @@
 #include <sys/types.h>
 
 #define PROCD_TABLE_MAGIC 0x70726f6364746231ull
-#define PROCD_TABLE_VERSION 2u
+#define PROCD_TABLE_VERSION 3u
 #define PROCD_MAX_GROUPS 256
 #define PROCD_MAX_SLOTS 256
 #define PROCD_MAX_CHILDREN 1024
@@ -82,7 +82,9 @@ typedef struct procd_group_row {
     _Atomic int32_t crash_loop;
     _Atomic int64_t retry_ms; /* CLOCK_MONOTONIC of the next start while crash_loop */
     _Atomic uint32_t demand_seen;
-    _Atomic uint64_t started, ended; /* totals */
+    _Atomic uint64_t started, ended;      /* totals */
+    _Atomic int32_t halted;               /* by procctl, until it is told to start */
+    _Atomic int32_t scale_min, scale_max; /* by procctl; scale_max 0: as configured */
     _Atomic uint64_t why[PROCD_WHY_WORDS];
     procd_process_row processes[PROCD_MAX_SLOTS];
 } procd_group_row;

@@ -117,6 +117,7 @@ static group *group_create(int index, const char *name)
     if (g) {
         g->index = index;
         snprintf(g->name, sizeof(g->name), "%s", name);
+        snprintf(g->key, sizeof(g->key), "%s", name);
         g->row = &the_manager.tables.manager->groups[index];
         g->log_file = -1;
         the_manager.groups[index] = g;
@@ -144,6 +145,7 @@ void group_destroy(group *g)
     }
     procd_groupdef_free(g->def);
     free(g->id.groups);
+    tail_free(g);
     the_manager.groups[g->index] = NULL;
     atomic_store(&g->row->definition, 0);
     atomic_store(&g->row->live, 0);
@@ -152,6 +154,8 @@ void group_destroy(group *g)
     atomic_store(&g->row->demand_seen, 0);
     atomic_store(&g->row->started, 0);
     atomic_store(&g->row->ended, 0);
+    atomic_store(&g->row->halted, 0);
+    atomic_store(&g->row->scale_max, 0);
     procd_why_write(g->row, "");
     atomic_store(&g->row->state, PROCD_GROUP_FREE);
     free(g);
@@ -160,8 +164,8 @@ void group_destroy(group *g)
 static void show_definition(group *g)
 {
     atomic_store(&g->row->definition, g->definition);
-    atomic_store(&g->row->min, g->def ? g->def->min : 0);
-    atomic_store(&g->row->max, g->def ? g->def->max : 0);
+    atomic_store(&g->row->min, g->def ? group_min(g) : 0);
+    atomic_store(&g->row->max, g->def ? group_max(g) : 0);
     atomic_store(&g->row->concurrency, g->def ? g->def->concurrency : 1);
     atomic_store(&g->row->state, PROCD_GROUP_ACTIVE);
 }
@@ -195,6 +199,7 @@ static void define_group(group *g, const char *text, size_t len)
         return;
     }
     if (g->def) {
+        atomic_store(&g->row->scale_max, 0);
         manager_log(LEVEL_NOTICE, g, "PRD0142: group %s: its definition has changed: replacing its processes", g->name);
     }
     procd_groupdef_free(g->def);
@@ -215,6 +220,7 @@ typedef struct reading {
     int n_listens;
     procd_wire_group head;
     char name[PROCD_NAME_MAX + 1];
+    char key[PROCD_KEY_MAX];
     unsigned char named[PROCD_MAX_GROUPS];
 } reading;
 
@@ -249,6 +255,9 @@ static void take_group(reading *r, const char *text, size_t len)
     r->named[r->head.index] = 1;
     g->removed = 0;
     g->log_index = (int)r->head.log;
+    if (r->key[0]) {
+        memcpy(g->key, r->key, sizeof(g->key));
+    }
     take_listens(g, r);
     define_group(g, text, len);
     atomic_store(&g->row->state, PROCD_GROUP_ACTIVE);
@@ -276,7 +285,7 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
             return -1;
         }
         memcpy(&r->head, bytes, len);
-        r->name[0] = '\0';
+        r->name[0] = r->key[0] = '\0';
         return r->head.index < PROCD_MAX_GROUPS ? 0 : -1;
     case PROCD_TAG_NAME:
         if (len > PROCD_NAME_MAX) {
@@ -285,6 +294,13 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
         memcpy(r->name, bytes, len);
         r->name[len] = '\0';
         return procd_name_ok(r->name) ? 0 : -1;
+    case PROCD_TAG_KEY:
+        if (len >= sizeof(r->key) || memchr(bytes, '\0', len)) {
+            return -1;
+        }
+        memcpy(r->key, bytes, len);
+        r->key[len] = '\0';
+        return 0;
     case PROCD_TAG_TEXT:
         if (!r->name[0]) {
             return -1;
@@ -385,6 +401,9 @@ int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs
     if (address_prepare_dir() != 0) {
         manager_log(LEVEL_ERROR, NULL, "PRD0145: ProcdRuntimeDir %s: %s", the_manager.runtime_dir, strerror(errno));
     }
+    else {
+        control_open();
+    }
     if (first) {
         adopt_ghosts(r);
     }
@@ -394,4 +413,10 @@ int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs
     manager_log(LEVEL_INFO, NULL, "PRD0146: configuration %u is in force", generation);
     free(r);
     return 0;
+}
+
+const char *config_reload(const char *name)
+{
+    (void)name;
+    return "the files of ProcdGroupDir are read with httpd's configuration: restart httpd gracefully";
 }

@@ -21,6 +21,7 @@
 #define STARTS_AT_ONCE 16
 #define REMOVED_GRACE_MS 2000
 #define DRAIN_LOOK_MS 1000
+#define RETIRE_TEXT sizeof(((process *)0)->why)
 
 typedef struct tally {
     int live;     /* STARTING to RETIRING, of the current definition or not: counts against max */
@@ -103,15 +104,23 @@ static const procd_slot_count *counts_of(const process *p)
     return atomic_load(&c->instance) == p->instance ? c : NULL;
 }
 
-static const char *why_retire(const group *g, const process *p)
+/* @param text  room for RETIRE_TEXT bytes */
+static const char *why_retire(const group *g, const process *p, char *text)
 {
     const procd_slot_count *c = counts_of(p);
     uint64_t retire_at = atomic_load(&p->row->retire_at);
 
     if (!g->removed && p->definition != g->definition) {
-        return "its group's definition has changed";
+        return "replaced by a new definition";
     }
-    return retire_at && c && atomic_load(&c->requests) >= retire_at ? "SpawnMaxRequests" : NULL;
+    if (p->worn) {
+        return p->worn;
+    }
+    if (retire_at && c && atomic_load(&c->requests) >= retire_at) {
+        snprintf(text, RETIRE_TEXT, "retired after %llu requests", (unsigned long long)atomic_load(&c->requests));
+        return text;
+    }
+    return NULL;
 }
 
 /* Children could not connect: what they say is checked before anything is done about it. */
@@ -150,7 +159,7 @@ static int pair_adopted(group *g, process *old)
 /* @return 1 when something has changed */
 static int retire(group *g, const tally *t)
 {
-    int most = g->def->max / 4 > 1 ? g->def->max / 4 : 1, replacing = t->replacing, changed = 0;
+    int most = group_max(g) / 4 > 1 ? group_max(g) / 4 : 1, replacing = t->replacing, changed = 0;
 
     for (int i = 0; i < PROCD_MAX_SLOTS; i++) {
         process *p = g->processes[i];
@@ -160,10 +169,13 @@ static int retire(group *g, const tally *t)
             continue;
         }
         check_refused(g, p);
-        if (p->state == PROCD_READY && (why = why_retire(g, p))) {
-            p->ending = why;
+        if (p->state == PROCD_READY && (why = why_retire(g, p, p->why))) {
+            if (why != p->why) {
+                snprintf(p->why, sizeof(p->why), "%s", why);
+            }
+            p->ending = p->why;
             if (p->name_index >= 0) {
-                process_drain(p, why);
+                process_drain(p, p->ending);
                 changed = 1;
                 continue;
             }
@@ -217,7 +229,8 @@ static int how_many_to_start(group *g, const tally *t)
 {
     int need = wanted(g), live = t->live, least, n = 0;
 
-    least = g->removed || (!g->def->start_always && !g->demanded) ? 0 : g->def->min;
+    least = g->removed || (!g->def->start_always && !g->demanded) ? 0 : group_min(g);
+    least = least < g->wanted_once ? g->wanted_once : least;
     if (live < least) {
         n = least - live;
     }
@@ -226,8 +239,8 @@ static int how_many_to_start(group *g, const tally *t)
 
         n = grow > n ? grow : n;
     }
-    if (n > g->def->max - live) {
-        n = g->def->max - live;
+    if (n > group_max(g) - live) {
+        n = group_max(g) - live;
     }
     return n;
 }
@@ -254,6 +267,7 @@ static void grow(group *g, const tally *t)
         if (!process_start(g, -1)) {
             return;
         }
+        g->wanted_once = 0;
     }
     if (started < n) {
         look_at(g, now + 50);
@@ -271,7 +285,7 @@ static int64_t idle_since(const process *p)
 /* The highest slots first: the lowest are leased first. */
 static void shrink(group *g, const tally *t)
 {
-    int surplus = t->live - t->retiring - g->def->min;
+    int surplus = t->live - t->retiring - group_min(g);
     int64_t now = procd_now_ms();
 
     for (int i = PROCD_MAX_SLOTS - 1; i >= 0 && surplus > 0 && g->def->idle_ms > 0; i--) {
@@ -284,12 +298,12 @@ static void shrink(group *g, const tally *t)
         due = process_busy(p) ? now + g->def->idle_ms : idle_since(p) + g->def->idle_ms;
         if (due <= now) {
             process_set_state(p, PROCD_DRAINING);
-            p->ending = "SpawnIdleTimeout";
+            p->ending = "idle";
             if (process_busy(p)) {
                 process_set_state(p, PROCD_READY); /* taken this very moment */
             }
             else {
-                process_stop(p, "SpawnIdleTimeout");
+                process_stop(p, "idle");
                 surplus--;
             }
         }
@@ -324,6 +338,17 @@ static int wind_up(group *g, tally *t)
     }
     look_at(g, now + REMOVED_GRACE_MS / 4);
     return g->def != NULL;
+}
+
+/* By procctl: no processes until it is told to start. */
+static void halt(group *g)
+{
+    for (int i = 0; i < PROCD_MAX_SLOTS; i++) {
+        if (g->processes[i]) {
+            process_drain(g->processes[i], "stopped by procctl");
+        }
+    }
+    group_show_halted(g);
 }
 
 /* One that has lasted, or has answered, ends a row of failures. */
@@ -368,6 +393,13 @@ void group_balance(group *g)
     if (!g->def) {
         return;
     }
+    if (group_is_halted(g)) {
+        halt(g);
+        count(g, &t);
+        publish(g, &t);
+        look_at(g, procd_now_ms() + DRAIN_LOOK_MS);
+        return;
+    }
     settle(g);
     if (retire(g, &t)) {
         count(g, &t);
@@ -407,6 +439,45 @@ void group_process_ready(group *g, process *p)
     manager_wake_children();
 }
 
+/* The lines on one line, and only what the processes wrote of them. */
+static size_t without_stamps(const group *g, char *text, size_t len)
+{
+    char mark[PROCD_NAME_MAX + 4], *out = text, *line = text;
+    size_t n = (size_t)snprintf(mark, sizeof(mark), "[%s] ", g->name);
+
+    while (line < text + len) {
+        char *eol = memchr(line, '\n', (size_t)(text + len - line)), *from;
+
+        if (!eol) {
+            break;
+        }
+        *eol = '\0';
+        from = strstr(line, mark);
+        from = from ? from + n : line;
+        if (out != text) {
+            *out++ = '|';
+        }
+        memmove(out, from, (size_t)(eol - from));
+        out += eol - from;
+        line = eol + 1;
+    }
+    *out = '\0';
+    return (size_t)(out - text);
+}
+
+/* Why it fails is mostly what its processes wrote last. */
+static void say_last_words(const group *g)
+{
+    char text[700], why[PROCD_WHY_WORDS * 8];
+    size_t n = tail_copy(g, text, sizeof(text));
+
+    n = without_stamps(g, text, n);
+    procd_why_read(g->row, why);
+    manager_log(LEVEL_ERROR, g,
+                "PRD0125: group %s: starts keep failing (%s): requests are refused until one succeeds%s%s", g->name,
+                why, n ? "; its last output: " : "", n ? text : "");
+}
+
 static void delay_next_start(group *g, int at_once, int64_t now)
 {
     int64_t delay = g->def->backoff_min_ms;
@@ -420,6 +491,9 @@ static void delay_next_start(group *g, int at_once, int64_t now)
     g->not_before_ms = now + delay;
     atomic_store(&g->row->retry_ms, g->not_before_ms);
     if (at_once || g->failures >= CRASH_LOOP) {
+        if (!atomic_load(&g->row->crash_loop)) {
+            say_last_words(g);
+        }
         atomic_store(&g->row->crash_loop, 1);
     }
     look_at(g, g->not_before_ms);
@@ -434,6 +508,13 @@ void group_process_ended(group *g, process *p, const char *what, int failed)
 
     if (p) {
         atomic_fetch_add(&g->row->ended, 1);
+        g->requests_before += c ? atomic_load(&c->requests) : 0;
+    }
+    if (what && (failed || !p || !p->ending)) {
+        group_remember_end(g, p, what);
+    }
+    else if (p && p->ending) {
+        group_remember_end(g, p, p->ending);
     }
     if (failed && (!p || !p->exec_failed)) {
         manager_log(LEVEL_ERROR, g, "PRD0123: group %s: process %ld %s", g->name, p ? (long)p->pid : 0L, what);

@@ -128,10 +128,10 @@ static size_t escape(char *out, size_t room, const char *bytes, size_t len)
     return n;
 }
 
-static void emit_line(const process *p, const char *bytes, size_t len, int cut)
+static void emit_line(process *p, const char *bytes, size_t len, int cut)
 {
     static char line[4 * LOG_LINE_MAX + 512];
-    const group *g = p->group;
+    group *g = p->group;
     char time_buf[STAMP_MAX];
     int fd = g->log_file != -1 ? g->log_file : server_log(g);
     size_t n, room = sizeof(line) - 16;
@@ -146,6 +146,8 @@ static void emit_line(const process *p, const char *bytes, size_t len, int cut)
         memcpy(line + n, " [cut]", 6);
         n += 6;
     }
+    tail_add(g, line, n);
+    control_line(g, line, n);
     line[n++] = '\n';
     if (fd == -1) {
         syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)p->pid, (int)len, bytes);

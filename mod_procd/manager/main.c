@@ -275,5 +275,6 @@ int main(int argc, char **argv)
         return 1;
     }
     loop_run(&the_manager.done);
+    control_close();
     return 0;
 }

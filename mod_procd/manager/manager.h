@@ -5,7 +5,8 @@
  *
  * main.c talks to the parent, config.c takes a configuration over, group.c decides how many processes there should be,
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
- * accepts, logs.c reads what processes write, adopt.c finds those that a manager before this one has left.
+ * accepts, logs.c reads what processes write and tail.c keeps the last of it, adopt.c finds those that a manager before
+ * this one has left, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
  */
 #ifndef PROCD_MANAGER_H
 #define PROCD_MANAGER_H
@@ -46,7 +47,18 @@ void loop_run(const int *until); /* until *until is not 0 */
 
 #define LOG_LINE_MAX 8192
 
+#define ENDS_KEPT 8
+#define TAIL_COPY_ROOM 8192
+
 typedef struct spawn_group group;
+typedef struct log_tail log_tail;
+
+/** What became of a process. */
+typedef struct end_record {
+    int64_t at_ms, age_ms;
+    pid_t pid; /* 0: it could not even be started */
+    char text[128];
+} end_record;
 
 /** Who a process runs as. */
 typedef struct identity {
@@ -82,6 +94,8 @@ typedef struct process {
     int64_t look_step_ms;
     timer look;
     const char *ending;                                     /* why it was told to end */
+    const char *worn;                                       /* why it has to be replaced, by procctl; or NULL */
+    char why[96];                                           /* room for `ending` where it has a number in it */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of its private socket, or empty */
     watch exec_pipe, pidfd, log_pipe;
     timer deadline; /* start, stop or linger */
@@ -93,21 +107,27 @@ typedef struct process {
 struct spawn_group {
     int index;
     char name[PROCD_NAME_MAX + 1];
+    char key[PROCD_KEY_MAX]; /* the name, and the virtual host if it is one's: what procctl calls it */
     procd_group_row *row;
     procd_groupdef *def; /* NULL: only waits for its processes to end */
     uint64_t definition;
     identity id;
     int removed;
     int64_t removed_ms;
-    int demanded; /* SpawnStart ondemand: a first request has come */
-    int failures; /* starts in a row that came to nothing */
+    int demanded;    /* SpawnStart ondemand: a first request has come */
+    int wanted_once; /* procctl start: one process, whatever MIN is */
+    int failures;    /* starts in a row that came to nothing */
     int64_t not_before_ms;
     uint32_t demand_seen;
     int log_index; /* of the server's error logs */
     int log_file;  /* SpawnErrorLog, or -1 */
     int *listen_fds;
     int n_listen;
-    timer look; /* when to balance again though nothing happens */
+    timer look;               /* when to balance again though nothing happens */
+    uint64_t requests_before; /* of processes that are gone */
+    end_record ends[ENDS_KEPT];
+    unsigned n_ends;
+    log_tail *tail;
     process *processes[PROCD_MAX_SLOTS];
 };
 
@@ -145,6 +165,8 @@ void manager_wake_children(void); /* a group may have room, or gave up */
 /** Take over the configuration in `config_fd`. Descriptors become the manager's. @return 0, or -1 (the old one stays) */
 int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs, const int *listens, int n_listens);
 void group_destroy(group *g);
+/** Read the files of ProcdGroupDir again, all or this group's. @return NULL, or what is wrong */
+const char *config_reload(const char *name);
 
 /* ------------------------------------------------------------------ group.c */
 
@@ -226,6 +248,40 @@ int log_pipe(int *reader, int *writer, uid_t owner);
 void log_pipe_ready(watch *w);    /* w->of: the process */
 void log_pipe_finish(process *p); /* read what is left, and close */
 void group_open_log(group *g);
+
+/* ------------------------------------------------------------------ tail.c */
+
+void tail_add(group *g, const char *line, size_t len); /* without its line feed */
+/** The last whole lines that fit. @return bytes, without the NUL that is written too */
+size_t tail_copy(const group *g, char *out, size_t room);
+void tail_free(group *g);
+
+/* ------------------------------------------------------------------ control.c */
+
+void control_open(void); /* or move it, when ProcdRuntimeDir has changed */
+void control_close(void);
+void control_line(const group *g, const char *line, size_t len); /* to those who follow */
+
+/* ------------------------------------------------------------------ orders.c */
+
+int group_is_halted(const group *g);
+int group_min(const group *g); /* SpawnProcesses, or what procctl has ordered; g->def is not NULL */
+int group_max(const group *g);
+void group_show_halted(group *g);
+/* @return NULL, or what is wrong */
+const char *group_order_start(group *g);
+const char *group_order_stop(group *g);
+const char *group_order_restart(group *g);
+const char *group_order_scale(group *g, int min, int max); /* max <= 0: as configured */
+/** p may be NULL: it could not be started. */
+void group_remember_end(group *g, const process *p, const char *what);
+
+/* ------------------------------------------------------------------ report.c */
+
+/** The manager's, the groups' and the processes' records; one group's when `key` is not NULL. */
+void report_status(procd_blob *b, const char *key);
+void report_add(procd_blob *b, const char *bytes, size_t len);
+uint64_t process_requests(const process *p);
 
 /* ------------------------------------------------------------------ adopt.c */
 

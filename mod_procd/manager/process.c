@@ -374,8 +374,8 @@ static void describe(const process *p, int status, char *what, size_t len)
         snprintf(what, len, "ended");
     }
     else if (WIFSIGNALED(status)) {
-        snprintf(what, len, "was killed by %s%s", procd_signal_name(WTERMSIG(status), name),
-                 p->killed ? " (it did not stop in time)" : "");
+        snprintf(what, len, "was killed by %s%s%s", procd_signal_name(WTERMSIG(status), name),
+                 WCOREDUMP(status) ? " (core dumped)" : "", p->killed ? " (it did not stop in time)" : "");
     }
     else {
         snprintf(what, len, "exited with status %d", WEXITSTATUS(status));
