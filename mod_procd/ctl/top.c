@@ -20,7 +20,6 @@ typedef struct row {
     int processes, starting, max, busy, waiting;
     long long requests, ended;
     long rss;
-    double busy_mean;
 } row;
 
 typedef struct picture {
@@ -150,12 +149,14 @@ static int pause_or_key(double seconds, int terminal)
 
 int ctl_top(ctl_channel *c, double seconds, int count)
 {
-    picture *now_is = calloc(2, sizeof(*now_is)), *before = now_is + 1;
+    picture *now_is = calloc(1, sizeof(*now_is)), *before = calloc(1, sizeof(*before));
     int terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), rc = CTL_OK;
     struct termios was, raw;
     struct winsize size = { .ws_row = 0 };
 
-    if (!now_is) {
+    if (!now_is || !before) {
+        free(now_is);
+        free(before);
         return CTL_REFUSED;
     }
     signal(SIGINT, on_signal);
@@ -180,5 +181,6 @@ int ctl_top(ctl_channel *c, double seconds, int count)
         tcsetattr(STDIN_FILENO, TCSANOW, &was);
     }
     free(now_is);
+    free(before);
     return rc;
 }
