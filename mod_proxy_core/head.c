@@ -162,7 +162,8 @@ static const char *parse_status_line(pc_head_parser *h, char *line, apr_size_t n
     if (n < 8 || !apr_isdigit(line[5]) || line[6] != '.' || !apr_isdigit(line[7])) {
         return BAD_VERSION;
     }
-    if (line[5] != '1') {
+    /* uWSGI repeats SERVER_PROTOCOL there, which is the client's: HTTP/2.0 */
+    if (line[5] != '1' && h->dialect != PC_HEAD_EITHER) {
         return BAD_VERSION;
     }
     if (line[8] != ' ') {

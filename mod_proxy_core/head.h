@@ -15,7 +15,7 @@
 typedef enum pc_head_dialect {
     PC_HEAD_HTTP,   /**< status line; every line ends in CRLF */
     PC_HEAD_CGI,    /**< no status line; LF or CRLF; Status is taken out of the fields */
-    PC_HEAD_EITHER, /**< as PC_HEAD_CGI, but the first line may be a status line of HTTP/1 */
+    PC_HEAD_EITHER, /**< as PC_HEAD_CGI, but the first line may be a status line of any HTTP/d.d */
     PC_HEAD_TRAILER /**< fields only, CRLF; nothing is made of Content-Length */
 } pc_head_dialect;
 

@@ -94,7 +94,8 @@ is $res->{head}->h('Transfer-Encoding'), undef, 'the application frames nothing 
 is $res->{body}, "0\r\n\r\n", 'its bytes are a body';
 is((play('/f/x', "HTTP/1.1 200 OK\r\nX-A: b\r\rX-B: c\r\n\r\n", method => 'POST', body => 'x'))[0]{status}, 502, 'a split head: 502');
 is((play('/f/x', "HTTP/1.1 200 O\nK: v\r\n\r\n"))[0]{status}, 200, 'LF ends a line');
-is((play('/f/x', "HTTP/2.0 200 OK\r\n\r\n", method => 'POST', body => 'x'))[0]{status}, 502, 'no HTTP/1: 502');
+is((play('/f/x', "HTTP/2.0 200 OK\r\n\r\n", method => 'POST', body => 'x'))[0]{status}, 200, 'the version is what uWSGI was told: any');
+is((play('/f/x', "HTTP/2 200 OK\r\n\r\n", method => 'POST', body => 'x'))[0]{status}, 502, 'no version: 502');
 
 # 64 KB are the bound: the largest that fits arrives whole, one byte more is 431, and the backend is not harmed.
 (undef, $req) = play('/f/x', $OK, fields => ['X-A' => '']);
