@@ -55,7 +55,8 @@ EOF
 
 APR_ADDTO(INCLUDES, [-I\$(top_srcdir)/$modpath_current/include -I\$(top_srcdir)/$modpath_current/mod_proxy_core -I\$(top_srcdir)/$modpath_current/mod_procd])
 
-APR_ADDTO(MOD_PROXY_CORE_LDADD, [-lm])
+dnl OpenSSL: the SSL objects are those that mod_ssl makes, so it is the one that mod_ssl was built with.
+APR_ADDTO(MOD_PROXY_CORE_LDADD, [-lssl -lcrypto -lm])
 
 dnl What each of httpd's own folders has as a file.
 echo 'include $(top_srcdir)/build/special.mk' >$modpath_current/Makefile.in

@@ -41,6 +41,7 @@ endif
 APR_INCLUDES := $(shell $(APR_CONFIG) --includes 2>/dev/null) $(shell $(APU_CONFIG) --includes 2>/dev/null)
 APR_LIBS     := $(shell $(APR_CONFIG) --link-ld 2>/dev/null)
 APU_LIBS     := $(shell $(APU_CONFIG) --link-ld 2>/dev/null)
+SSL_LIBS     := $(shell $(PKG_CONFIG) --libs libssl libcrypto 2>/dev/null || echo -lssl -lcrypto)
 PCRE_LIBS    := $(shell $(PKG_CONFIG) --libs libpcre2-8 2>/dev/null || echo -lpcre2-8)
 
 WARNINGS  := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes $(WERROR)

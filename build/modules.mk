@@ -26,7 +26,7 @@ $(OUT)/obj/%.o: %.c
 # Undefined symbols of a module are httpd's; with a sanitizer they are also the runtime's, which is preloaded.
 $(OUT)/modules/mod_proxy_core.so: $(call mod-obj,$(PROXY_CORE_SRC))
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) -shared $(SAN_FLAGS) -Wl,-z,relro -Wl,-z,now $(LDFLAGS) -o $@ $^ $(PCRE_LIBS) -lm
+	$(call say,LINK)$(CC) -shared $(SAN_FLAGS) -Wl,-z,relro -Wl,-z,now $(LDFLAGS) -o $@ $^ $(PCRE_LIBS) $(SSL_LIBS) -lm
 	@build/check-module $@ proxy_core_module
 
 $(OUT)/modules/mod_procd.so: $(call mod-obj,$(PROCD_MOD_SRC))
@@ -41,7 +41,7 @@ $(OUT)/modules/mod_procd.so: $(call mod-obj,$(PROCD_MOD_SRC))
 apxs:
 	rm -rf out-apxs && mkdir -p out-apxs
 	cp -r include mod_proxy_core mod_procd out-apxs/
-	cd out-apxs && $(APXS) -c -I include -I mod_proxy_core -I mod_procd -o mod_proxy_core.la $(PROXY_CORE_SRC) -lpcre2-8
+	cd out-apxs && $(APXS) -c -I include -I mod_proxy_core -I mod_procd -o mod_proxy_core.la $(PROXY_CORE_SRC) -lpcre2-8 -lssl -lcrypto
 	cd out-apxs && $(APXS) -c -I include -I mod_procd -DPROCD_LIBEXECDIR='\"$(PROCD_LIBEXECDIR)\"' -o mod_procd.la $(PROCD_MOD_SRC)
 	build/check-module out-apxs/.libs/mod_proxy_core.so proxy_core_module
 	build/check-module out-apxs/.libs/mod_procd.so procd_module

@@ -11,6 +11,7 @@
 #include "httpd.h"
 #include "http_config.h"
 #include "ap_expr.h"
+#include "util_cfgtree.h"
 #include "apr_hash.h"
 
 #include <sys/socket.h>
@@ -21,6 +22,7 @@ struct pc_pool;     /* pool.h: the pool's state */
 struct pc_upstream; /* upstream.h */
 struct procd_group; /* mod_procd.h */
 struct pc_dir_conf;
+struct pc_tls; /* tls.h */
 
 /** One address to connect to. */
 typedef struct pc_addr {
@@ -48,6 +50,8 @@ typedef struct pc_backend_conf {
     int max;                   /* 0: no bound */
     unsigned backup : 1;       /* asked only when no other is alive */
     unsigned drain : 1;        /* gets no new requests */
+    unsigned proxy_protocol;   /* version of the PROXY protocol that a connection begins with, 0: none */
+    const char *tls_name;      /* whom its certificate must name and SNI says: host name or IP address; NULL: unknown */
     apr_interval_time_t retry; /* first rest after a failure; -1: the pool's DisableTime */
 } pc_backend_conf;
 
@@ -87,10 +91,13 @@ typedef struct pc_pool_conf {
     unsigned retry_on;                 /* PC_RETRY_* */
     apr_interval_time_t disable_time;  /* 1 s */
     pc_forwarded forwarded;
+    apr_array_header_t *trust; /* of apr_ipsubnet_t *: whose forwarding fields are believed; NULL: nobody's */
     unsigned expect_local : 1;
     unsigned async : 1; /* ProxyCoreAsync auto */
     unsigned inline_form : 1;
     const struct pc_dir_conf *dir; /* ProxyCoreDocumentRoot and others that stand inside the block; NULL: none */
+    struct pc_tls *tls;            /* PC_CODEC_TLS: how; else NULL */
+    const ap_directive_t *inside;  /* what stands in the block; until the configuration is checked */
     struct pc_pool *pool;          /* state, made in post_config */
     struct pc_upstream *upstream;  /* this child's idle connections, made in child_init */
 } pc_pool_conf;

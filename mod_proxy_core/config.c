@@ -16,6 +16,7 @@
 #include "config_pool.h"
 #include "config_values.h"
 #include "script.h"
+#include "tls.h"
 
 #include "apr_cstr.h"
 #include "apr_hash.h"
@@ -111,15 +112,20 @@ static const char *container_name(cmd_parms *cmd, const char *arg, const char **
     return *wrong ? NULL : name;
 }
 
-/** Only directives of this module may stand in the block: another module's would be lost in silence. */
+/** Only directives of this module, and mod_ssl's for TLS to backends, may stand in the block: another module's would be
+ *  lost in silence. */
 static const char *only_ours(cmd_parms *cmd, const char *name)
 {
     for (const ap_directive_t *d = cmd->directive->first_child; d; d = d->next) {
-        if (apr_cstr_casecmpn(d->directive, "ProxyCore", 9)) {
-            cmd->err_directive = d;
-            return apr_pstrcat(cmd->pool, d->directive, *d->directive == '<' ? ">" : "",
-                               " may not stand inside <ProxyCore ", name, ">, only ProxyCore... directives may", NULL);
+        const char *instead;
+
+        if (!apr_cstr_casecmpn(d->directive, "ProxyCore", 9) || !(instead = pc_tls_directive(d->directive))) {
+            continue;
         }
+        cmd->err_directive = d;
+        return apr_pstrcat(cmd->pool, d->directive, *d->directive == '<' ? ">" : "",
+                           " may not stand inside <ProxyCore ", name, ">",
+                           *instead ? ": " : ", only ProxyCore... directives may", instead, NULL);
     }
     return NULL;
 }
@@ -132,11 +138,15 @@ static const char *read_block(cmd_parms *cmd, pc_pool_conf *pool)
     pc_dir_conf *dir = pc_conf_create_dir(cmd->pool, NULL);
     pc_block block = { pool, apr_hash_make(cmd->temp_pool) };
     const char *wrong;
+    int override = cmd->override;
 
     dir->block = &block;
     ap_set_module_config(vector, &proxy_core_module, dir);
+    cmd->override |= PROXY_CONF; /* what mod_ssl allows in <Proxy> */
     wrong = ap_walk_config(self->first_child, cmd, vector);
+    cmd->override = override;
     cmd->directive = self;
+    pool->inside = self->first_child;
     dir->block = NULL;
     if (dir->docroot || dir->script || dir->setenv || dir->passenv) {
         pool->dir = dir;
@@ -386,7 +396,7 @@ static const char *unavailable(cmd_parms *cmd, void *mconfig, const char *args)
 const command_rec pc_conf_commands[] = {
     AP_INIT_RAW_ARGS("<ProxyCore", proxy_core_section, NULL, RSRC_CONF, "Container: a pool of backends, by name"),
     AP_INIT_TAKE1("ProxyCoreProtocol", pc_set_protocol, NULL, RSRC_CONF,
-                  "The protocol of the pool's backends: http, fastcgi, scgi or uwsgi"),
+                  "The protocol of the pool's backends: http, https, fastcgi, scgi or uwsgi"),
     AP_INIT_TAKE_ARGV(
         "ProxyCoreBackend", pc_set_backend, NULL, RSRC_CONF,
         "A backend: host:port, [v6]:port, unix:/path or spawn:GROUP, then keys such as weight=N max=N backup"),
@@ -404,6 +414,8 @@ const command_rec pc_conf_commands[] = {
                   "How long a failed backend rests at first; doubles up to 60s"),
     AP_INIT_TAKE_ARGV("ProxyCoreForwarded", pc_set_forwarded, NULL, RSRC_CONF,
                       "Which fields tell an HTTP backend of the client: x-forwarded, forwarded, both or off"),
+    AP_INIT_TAKE_ARGV("ProxyCoreTLS", pc_set_tls, NULL, RSRC_CONF,
+                      "TLS to https backends: verify=on|off ca=FILE-or-FOLDER cert=FILE key=FILE name=NAME"),
     AP_INIT_TAKE1("ProxyCoreExpect", pc_set_expect, NULL, RSRC_CONF,
                   "Who decides on 100-continue: forward (the backend) or local (this server)"),
     AP_INIT_TAKE1("ProxyCoreAsync", pc_set_async, NULL, RSRC_CONF,
@@ -433,7 +445,6 @@ const command_rec pc_conf_commands[] = {
     LATER("ProxyCoreXRewrite", "off", ANY_SECTION, "Let the backend send the request elsewhere: off"),
     LATER("ProxyCoreMode", "responder", ANY_SECTION, "The FastCGI role: responder"),
     LATER("ProxyCoreMapExtension", NULL, ANY_SECTION, "Serve one extension as another (not available yet)"),
-    LATER("ProxyCoreTLS", NULL, RSRC_CONF, "TLS to backends (not available yet)"),
     LATER("ProxyCoreUpgrade", "off", RSRC_CONF, "Tunnel after 101: off"),
     LATER("ProxyCoreErrorOverride", "off", ANY_SECTION, "ErrorDocument instead of the backend's body: off"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },

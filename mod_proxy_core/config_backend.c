@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define ADDRESS_HELP "host:port, [v6]:port, unix:/path or spawn:GROUP"
-#define KEYS_HELP "weight=N, max=N, backup, drain, retry=DUR or name=LABEL"
+#define KEYS_HELP "weight=N, max=N, backup, drain, retry=DUR, name=LABEL or proxy-protocol=v1|v2"
 
 void pc_address_set_port(pc_addr *addr, apr_port_t port)
 {
@@ -159,6 +159,10 @@ static const char *parse_key(apr_pool_t *p, const char *arg, pc_backend_conf *b)
     if ((v = pc_value_of(arg, "name"))) {
         b->name = apr_pstrdup(p, v);
         return pc_value_is_name(v) ? NULL : key_wrong(p, arg, "1 to 64 letters, digits, '.', '_' and '-'");
+    }
+    if ((v = pc_value_of(arg, "proxy-protocol"))) {
+        b->proxy_protocol = !apr_cstr_casecmp(v, "v1") ? 1 : !apr_cstr_casecmp(v, "v2") ? 2 : 0;
+        return b->proxy_protocol ? NULL : key_wrong(p, arg, "v1 or v2");
     }
     if (pc_value_of(arg, "slowstart")) {
         return apr_pstrcat(p, arg, ": slowstart= is not available in this version", NULL);

@@ -17,6 +17,7 @@
 #include "config_values.h"
 #include "mod_procd.h"
 #include "pool.h"
+#include "tls.h"
 
 #include "apr_cstr.h"
 #include "apr_hash.h"
@@ -286,6 +287,7 @@ static void finish_backend(check *c, pc_pool_conf *pool, const pc_backend_conf *
         return; /* was parsed before, so this does not happen */
     }
     b.host = "localhost";
+    b.tls_name = a.kind == PC_ADDR_NAME ? a.name : a.kind == PC_ADDR_IP ? addr_text(c->pconf, &a.addr) : NULL;
     if (a.kind == PC_ADDR_SPAWN) {
         check_group(c, pool, a.name);
     }
@@ -336,13 +338,16 @@ static void finish_pool(void *baton, server_rec *s, pc_pool_conf *pool)
 {
     check *c = baton;
     apr_array_header_t *written = pool->backends;
+    const char *wrong;
 
-    (void)s;
     pool->backends = apr_array_make(c->pconf, written->nelts, sizeof(pc_backend_conf));
     for (int i = 0; i < written->nelts; ++i) {
         finish_backend(c, pool, &APR_ARRAY_IDX(written, i, pc_backend_conf), pool->backends);
     }
     check_backends(c, pool);
+    if (pool->tls && (wrong = pc_tls_check(c->pconf, c->ptemp, s, pool))) {
+        complain(c, pool_label(c, pool), "%s", wrong);
+    }
 }
 
 /* ------------------------------------------------------------------ inline addresses and names */

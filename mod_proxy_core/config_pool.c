@@ -3,6 +3,7 @@
 #include "config_pool.h"
 #include "config_backend.h"
 #include "config_values.h"
+#include "tls.h"
 
 #include "ap_provider.h"
 #include "apr_hash.h"
@@ -111,9 +112,12 @@ const char *pc_pool_conf_complete(apr_pool_t *p, pc_pool_conf *pool)
     }
     if (!pool->balancer) {
         const char *wrong = pc_pool_set_balancer(p, pool, "least-requests");
-        return wrong ? apr_pstrcat(p, "ProxyCoreBalancer: ", wrong, NULL) : NULL;
+
+        if (wrong) {
+            return apr_pstrcat(p, "ProxyCoreBalancer: ", wrong, NULL);
+        }
     }
-    return NULL;
+    return pc_tls_complete(p, pool);
 }
 
 /* ------------------------------------------------------------------ helpers of the directives */
@@ -144,10 +148,7 @@ static const char *wrong_value(cmd_parms *cmd, const char *value, const char *ac
     return apr_pstrcat(cmd->pool, cmd->cmd->name, " ", value, ": accepted is ", accepted, NULL);
 }
 
-/** The pool of the block around this directive.
- *  @param once  1: the directive stands at most once in a block
- *  @return NULL: *wrong says why */
-static pc_pool_conf *pool_of(cmd_parms *cmd, void *mconfig, int once, const char **wrong)
+pc_pool_conf *pc_conf_pool_of(cmd_parms *cmd, void *mconfig, int once, const char **wrong)
 {
     pc_block *block = ((pc_dir_conf *)mconfig)->block;
 
@@ -172,7 +173,7 @@ static pc_pool_conf *pool_of(cmd_parms *cmd, void *mconfig, int once, const char
 const char *pc_set_protocol(cmd_parms *cmd, void *mconfig, const char *name)
 {
     const char *wrong;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (pool && (wrong = pc_pool_set_codec(cmd->pool, pool, name))) {
         wrong = apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", wrong, NULL);
@@ -183,7 +184,7 @@ const char *pc_set_protocol(cmd_parms *cmd, void *mconfig, const char *name)
 const char *pc_set_backend(cmd_parms *cmd, void *mconfig, int argc, char *const argv[])
 {
     const char *wrong;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 0, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 0, &wrong);
     pc_backend_conf b;
 
     if (!pool) {
@@ -208,7 +209,7 @@ const char *pc_set_backend(cmd_parms *cmd, void *mconfig, int argc, char *const 
 const char *pc_set_balancer(cmd_parms *cmd, void *mconfig, int argc, char *const argv[])
 {
     const char *wrong, *key;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (!pool) {
         return wrong;
@@ -236,7 +237,7 @@ const char *pc_set_balancer(cmd_parms *cmd, void *mconfig, int argc, char *const
 const char *pc_set_keepalive(cmd_parms *cmd, void *mconfig, int argc, char *const argv[])
 {
     const char *wrong, *v;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (!pool) {
         return wrong;
@@ -273,7 +274,7 @@ const char *pc_set_keepalive(cmd_parms *cmd, void *mconfig, int argc, char *cons
 const char *pc_set_queue(cmd_parms *cmd, void *mconfig, const char *n, const char *timeout)
 {
     const char *wrong, *v;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (!pool) {
         return wrong;
@@ -299,7 +300,7 @@ const char *pc_set_timeout(cmd_parms *cmd, void *mconfig, int argc, char *const 
 {
     static const char *const keys[] = { "connect", "send", "first", "idle", "total" };
     const char *wrong, *v;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
     apr_interval_time_t *values[5];
 
     if (!pool) {
@@ -361,7 +362,7 @@ static const char *parse_retry_on(apr_pool_t *p, const char *list, unsigned *on)
 const char *pc_set_retry(cmd_parms *cmd, void *mconfig, const char *n, const char *on)
 {
     const char *wrong, *v;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (!pool) {
         return wrong;
@@ -380,7 +381,7 @@ const char *pc_set_retry(cmd_parms *cmd, void *mconfig, const char *n, const cha
 const char *pc_set_disable_time(cmd_parms *cmd, void *mconfig, const char *arg)
 {
     const char *wrong;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (pool && (wrong = pc_value_duration(arg, &pool->disable_time))) {
         return wrong_value(cmd, arg, wrong);
@@ -396,7 +397,7 @@ const char *pc_set_forwarded(cmd_parms *cmd, void *mconfig, int argc, char *cons
     static const char *const words[] = { "x-forwarded", "forwarded", "both", "off" };
     static const pc_forwarded values[] = { PC_FORWARDED_X, PC_FORWARDED_RFC, PC_FORWARDED_BOTH, PC_FORWARDED_OFF };
     const char *wrong;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (!pool) {
         return wrong;
@@ -424,7 +425,7 @@ static int either(const char *arg, const char *zero, const char *one)
 const char *pc_set_expect(cmd_parms *cmd, void *mconfig, const char *arg)
 {
     const char *wrong;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
     int local = either(arg, "forward", "local");
 
     if (!pool) {
@@ -437,7 +438,7 @@ const char *pc_set_expect(cmd_parms *cmd, void *mconfig, const char *arg)
 const char *pc_set_async(cmd_parms *cmd, void *mconfig, const char *arg)
 {
     const char *wrong;
-    pc_pool_conf *pool = pool_of(cmd, mconfig, 1, &wrong);
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
     int automatic = either(arg, "off", "auto");
 
     if (!pool) {

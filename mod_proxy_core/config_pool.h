@@ -23,6 +23,10 @@ const char *pc_pool_set_balancer(apr_pool_t *p, pc_pool_conf *pool, const char *
 /** Checks at the end of a block; sets the default balancer. @return NULL, or what is wrong, in p */
 const char *pc_pool_conf_complete(apr_pool_t *p, pc_pool_conf *pool);
 
+/** The pool of the block around this directive.
+ *  @param once  1: the directive stands at most once in a block
+ *  @return NULL: *wrong says why */
+pc_pool_conf *pc_conf_pool_of(cmd_parms *cmd, void *mconfig, int once, const char **wrong);
 /** Parse an Apache string expression; within .htaccess without access to files. @return NULL or what is wrong */
 const char *pc_conf_expr(cmd_parms *cmd, const char *text, ap_expr_info_t **out);
 /** 1 while a .htaccess file is read. */

@@ -242,6 +242,21 @@ static int is_our_own(apr_status_t rv)
     return rv == EMFILE || rv == ENFILE || rv == ENOBUFS || APR_STATUS_IS_ENOMEM(rv);
 }
 
+/* Connected; what comes before the request is not through yet. */
+static pc_step step_greeting(pc_exchange *x)
+{
+    apr_status_t rv = pc_greet(x);
+
+    if (rv == APR_SUCCESS) {
+        return connected(x);
+    }
+    if (rv == APR_EAGAIN || rv == APR_EINPROGRESS) {
+        x->want = rv == APR_EAGAIN ? PC_WANT_BACKEND_READ : PC_WANT_BACKEND_WRITE;
+        return PC_STEP_WAIT;
+    }
+    return pc_fail(x, PC_STAGE_CONNECT, PC_CAUSE_GREETING, x->link->why);
+}
+
 static pc_step step_connecting(pc_exchange *x)
 {
     apr_status_t rv;
@@ -263,11 +278,11 @@ static pc_step step_connecting(pc_exchange *x)
         rv = pc_link_retry(&x->lease, x->link);
     }
     else {
-        rv = pc_link_connected(x->link);
+        rv = x->link->connected ? APR_SUCCESS : pc_link_connected(x->link);
     }
     x->due = PC_DUE_NOTHING;
     if (rv == APR_SUCCESS) {
-        return connected(x);
+        return x->link->greeting ? step_greeting(x) : connected(x);
     }
     if (rv == APR_EINPROGRESS || rv == APR_EAGAIN) {
         x->want = rv == APR_EAGAIN ? 0 : PC_WANT_BACKEND_WRITE;
@@ -284,6 +299,20 @@ static pc_step step_connecting(pc_exchange *x)
 
 /* ------------------------------------------------------------------ the talk */
 
+/* A link may have to be written to before more can be read, and read before more can be written. */
+static unsigned crossed_wants(const pc_link *link, unsigned want)
+{
+    unsigned crossed = want & ~(PC_WANT_BACKEND_READ | PC_WANT_BACKEND_WRITE);
+
+    if (want & PC_WANT_BACKEND_READ) {
+        crossed |= link->read_needs_write ? PC_WANT_BACKEND_WRITE : PC_WANT_BACKEND_READ;
+    }
+    if (want & PC_WANT_BACKEND_WRITE) {
+        crossed |= link->write_needs_read ? PC_WANT_BACKEND_READ : PC_WANT_BACKEND_WRITE;
+    }
+    return crossed;
+}
+
 static void say_what_talk_wants(pc_exchange *x)
 {
     x->want = 0;
@@ -294,6 +323,9 @@ static void say_what_talk_wants(pc_exchange *x)
         x->want |= PC_WANT_CLIENT_READ;
     }
     x->want |= x->blocked ? PC_WANT_CLIENT_WRITE : PC_WANT_BACKEND_READ;
+    if (x->link->read_needs_write || x->link->write_needs_read) {
+        x->want = crossed_wants(x->link, x->want);
+    }
 }
 
 /* A backend whose last answers took their time has nothing to say a microsecond after it was asked. */

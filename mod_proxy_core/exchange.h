@@ -11,6 +11,7 @@
  *   failure.c   what a failure means: another try, 502…    reply.c  from the backend: events to brigades
  *   answer.c    what a response head makes of the request  body.c   the client's body: read, 100, spool
  *   stderr.c    the application's standard error           notes.c  what the access log is told
+ *   greet.c     what a new connection begins with
  */
 #ifndef PC_EXCHANGE_H
 #define PC_EXCHANGE_H
@@ -184,6 +185,11 @@ pc_step pc_exchange_end(pc_exchange *x, int rc, const char *outcome);
 /** What must happen after the handler's answer is known (local redirects), in handler context. @return new rc */
 int pc_exchange_finish(pc_exchange *x);
 
+/* greet.c */
+/** Say what a new connection begins with. @return APR_SUCCESS: the request may follow; APR_EAGAIN, APR_EINPROGRESS: call
+ *  again when the link is readable, writable; else link->why */
+apr_status_t pc_greet(pc_exchange *x);
+
 /* send.c */
 /** Make the head of this try. @return OK or an HTTP status */
 int pc_send_prepare(pc_exchange *x);
@@ -255,7 +261,8 @@ typedef enum pc_cause {
     PC_CAUSE_OVERLOADED, /* it said that it took nothing on */
     PC_CAUSE_NONE_ALIVE,
     PC_CAUSE_QUEUE_FULL,
-    PC_CAUSE_LOCAL,  /* no descriptor or memory of our own: says nothing of the backend */
+    PC_CAUSE_LOCAL,    /* no descriptor or memory of our own: says nothing of the backend */
+    PC_CAUSE_GREETING, /* connected, but TLS (or the PROXY protocol) came to nothing */
     PC_CAUSE_UNTAKEN /* the process ended with the connection in its backlog, or before it had read all of the request */
 } pc_cause;
 /** The one place that decides what a failure leads to: another try, an answer, a cut; and logs it. */

@@ -57,9 +57,13 @@ static const char *cause_text(const pc_exchange *x, pc_stage stage, pc_cause cau
                            : "closed the connection before it took the request";
     case PC_CAUSE_MALFORMED: return "sent what is not an answer";
     case PC_CAUSE_OVERLOADED: return "is overloaded and took nothing on";
+    case PC_CAUSE_GREETING: return "accepted the connection and cannot be talked to";
     case PC_CAUSE_TIMEOUT:
-        return stage == PC_STAGE_CONNECT ? "did not accept the connection in time: its backlog may be full"
-                                         : "took too long";
+        if (stage == PC_STAGE_CONNECT) {
+            return x->link && x->link->connected ? "accepted the connection and did not end the TLS handshake in time"
+                                                 : "did not accept the connection in time: its backlog may be full";
+        }
+        return "took too long";
     case PC_CAUSE_QUEUE_FULL: return "has no room: the queue is full";
     case PC_CAUSE_UNTAKEN: return "ended with the request unread, or some of it";
     case PC_CAUSE_LOCAL: return "was not asked: this server is short of descriptors or memory";
@@ -85,6 +89,7 @@ static pc_outcome outcome_of(const pc_exchange *x, pc_stage stage, pc_cause caus
 {
     switch (cause) {
     case PC_CAUSE_REFUSED:
+    case PC_CAUSE_GREETING:
     case PC_CAUSE_UNTAKEN: return PC_OUTCOME_CONNECT;
     case PC_CAUSE_TIMEOUT: return outcome_of_timeout(x, stage);
     case PC_CAUSE_RESET:
@@ -98,6 +103,7 @@ static unsigned needed_bit(pc_cause cause)
 {
     switch (cause) {
     case PC_CAUSE_REFUSED:
+    case PC_CAUSE_GREETING:
     case PC_CAUSE_UNTAKEN: return PC_RETRY_CONNECT;
     case PC_CAUSE_STALE: return PC_RETRY_STALE;
     case PC_CAUSE_RESET:
@@ -185,6 +191,7 @@ static int status_of(const pc_exchange *x, pc_stage stage, pc_cause cause)
     case PC_CAUSE_TIMEOUT: return HTTP_GATEWAY_TIME_OUT;
     case PC_CAUSE_RESET:
     case PC_CAUSE_MALFORMED:
+    case PC_CAUSE_GREETING:
     case PC_CAUSE_UNTAKEN:
     case PC_CAUSE_STALE: return HTTP_BAD_GATEWAY;
     case PC_CAUSE_NONE_ALIVE:
@@ -196,8 +203,8 @@ static int status_of(const pc_exchange *x, pc_stage stage, pc_cause cause)
 
 static const char *outcome_name(pc_cause cause)
 {
-    static const char *const names[] = { "connect",    "timeout",     "stale",      "reset", "malformed",
-                                         "overloaded", "unavailable", "queue-full", "local", "untaken" };
+    static const char *const names[] = { "connect",     "timeout",    "stale", "reset", "malformed", "overloaded",
+                                         "unavailable", "queue-full", "local", "tls",   "untaken" };
 
     return names[cause];
 }

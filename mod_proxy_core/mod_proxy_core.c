@@ -11,6 +11,7 @@
 #include "protocols/scgi.h"
 #include "protocols/uwsgi.h"
 #include "status.h"
+#include "tls.h"
 
 #include "ap_mpm.h"
 #include "ap_provider.h"
@@ -34,8 +35,8 @@ static int wait_a_moment(pc_exchange *x)
 {
     int happened;
 
-    if (!(x->want & (PC_WANT_CLIENT_READ | PC_WANT_BACKEND_WRITE | PC_WANT_WAKE)) || !pc_upstream_quick(x->pool)
-        || !pc_thread_may_wait()) {
+    if ((!(x->want & (PC_WANT_CLIENT_READ | PC_WANT_BACKEND_WRITE | PC_WANT_WAKE)) && x->state != PC_STATE_CONNECTING)
+        || !pc_upstream_quick(x->pool) || !pc_thread_may_wait()) {
         return 0;
     }
     happened = x->want == PC_WANT_WAKE ? pc_nap(x, QUEUE_WAIT) : pc_drive_wait(x, SHORT_WAIT);
@@ -111,7 +112,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 {
     int rc = pc_conf_finish(pconf, ptemp, s);
 
-    (void)plog;
+    if (rc == OK) {
+        rc = pc_tls_post_config(pconf, plog, ptemp, s);
+    }
     if (rc != OK || ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG
         || ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL) {
         return rc;
@@ -126,6 +129,9 @@ static void init_upstream(void *baton, server_rec *s, pc_pool_conf *pool)
 {
     apr_status_t rv = pc_upstream_child_init(baton, pool);
 
+    if (rv == APR_SUCCESS && pool->tls) {
+        rv = pc_tls_child_init(baton, pool);
+    }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "PXC0400: pool %s: no store for its connections", pool->name);
     }
@@ -165,6 +171,7 @@ static void register_hooks(apr_pool_t *p)
     static const char *const after[] = { "mod_procd.c", "mod_ssl.c", NULL };
 
     ap_register_provider(p, PC_CODEC_GROUP, pc_http_codec.name, PC_CODEC_VERSION, &pc_http_codec);
+    ap_register_provider(p, PC_CODEC_GROUP, pc_https_codec.name, PC_CODEC_VERSION, &pc_https_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_fastcgi_codec.name, PC_CODEC_VERSION, &pc_fastcgi_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_scgi_codec.name, PC_CODEC_VERSION, &pc_scgi_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_uwsgi_codec.name, PC_CODEC_VERSION, &pc_uwsgi_codec);
@@ -176,6 +183,7 @@ static void register_hooks(apr_pool_t *p)
     pc_route_register_hooks(p);
     pc_park_register_hooks(p);
     pc_status_register_hooks(p);
+    pc_tls_register_hooks();
 }
 
 AP_DECLARE_MODULE(proxy_core)

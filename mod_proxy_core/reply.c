@@ -219,6 +219,13 @@ static pc_step closed(pc_exchange *x, int error)
     }
     memset(&ev, 0, sizeof(ev));
     x->codec->eof(x->codec_state, &ev);
+    if (ev.type == PC_EV_END && error) { /* an end that the backend did not say: some may be missing */
+        ev.type = PC_EV_ERROR;
+        ev.why = "the connection broke before its end, which ends the body";
+    }
+    if (ev.type == PC_EV_ERROR && x->link->why) {
+        ev.why = x->link->why;
+    }
     return one_event(x, NULL, NULL, &ev, 0);
 }
 

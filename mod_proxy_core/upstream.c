@@ -62,7 +62,8 @@ static apr_status_t close_all(void *data)
 
 int pc_upstream_may_keep(const pc_pool_conf *pool, const pc_lease *lease)
 {
-    if (!(pool->codec->flags & PC_CODEC_KEEP) || pool->keep.on == 0 || pool->keep.max == 0) {
+    if (!(pool->codec->flags & PC_CODEC_KEEP) || pool->keep.on == 0 || pool->keep.max == 0
+        || lease->backend->proxy_protocol) {
         return 0;
     }
     if (pool->keep.on == 1 || pc_upstream_bounded(lease->backend)) {
@@ -296,6 +297,7 @@ apr_status_t pc_link_get(const pc_pool_conf *pool, const pc_lease *lease, int re
         return rv;
     }
     link->out_fd = link->fd;
+    link->greeting = pool->tls || lease->backend->proxy_protocol;
     rv = pc_link_retry(lease, link);
     if (rv != APR_SUCCESS && rv != APR_EINPROGRESS && rv != APR_EAGAIN) {
         pc_link_close(link);
@@ -358,11 +360,15 @@ ssize_t pc_link_send(pc_link *link, const struct iovec *iov, int n)
     return sent;
 }
 
-int pc_link_is_stale(const pc_link *link)
+int pc_link_is_stale(pc_link *link)
 {
     char c;
-    ssize_t n = recv(link->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n;
 
+    if (link->ops && link->ops->stale) {
+        return link->ops->stale(link);
+    }
+    n = recv(link->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
     return !(n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK));
 }
 

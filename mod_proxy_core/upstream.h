@@ -27,6 +27,8 @@ typedef struct pc_link_ops {
     ssize_t (*send)(pc_link *link, const struct iovec *iov, int n);
     /** What belongs to the link beside its descriptors. Before these are closed; may be NULL. */
     void (*close)(pc_link *link);
+    /** As pc_link_is_stale(); NULL: what is readable is stale. */
+    int (*stale)(pc_link *link);
 } pc_link_ops;
 
 struct pc_link {
@@ -35,8 +37,12 @@ struct pc_link {
     const pc_link_ops *ops; /* NULL: a socket */
     void *data;             /* of the ops */
     unsigned requests;      /* that were begun on it */
+    const char *why;        /* of the last error of the ops, for the log; lives as long as the link */
     unsigned connected : 1;
-    unsigned reused : 1; /* came from the store: may be stale */
+    unsigned reused : 1;           /* came from the store: may be stale */
+    unsigned greeting : 1;         /* connected, and pc_greet() has not come to its end */
+    unsigned read_needs_write : 1; /* what stopped recv() is that nothing can be written (TLS) */
+    unsigned write_needs_read : 1; /* the other way round */
     int backend;
     apr_uint64_t instance; /* procd's process, 0 otherwise */
     apr_time_t born;
@@ -47,7 +53,8 @@ struct pc_link {
 /** In child_init: make the store of a pool. */
 apr_status_t pc_upstream_child_init(apr_pool_t *pchild, pc_pool_conf *pool);
 
-/** Whether a connection of this lease may be kept, by configuration. */
+/** Whether a connection of this lease may be kept, by configuration. One that began with the PROXY protocol belongs to
+ *  one client. */
 int pc_upstream_may_keep(const pc_pool_conf *pool, const pc_lease *lease);
 
 /** A link for the lease: an idle one when `reuse`, else a new one whose connection has been begun.
@@ -59,7 +66,7 @@ apr_status_t pc_link_connected(pc_link *link);
 /** Try again to connect after APR_EAGAIN. @return as pc_link_get() */
 apr_status_t pc_link_retry(const pc_lease *lease, pc_link *link);
 /** @return 1: an idle connection that was closed, or spoke unasked, in the meantime (one recv(MSG_PEEK)) */
-int pc_link_is_stale(const pc_link *link);
+int pc_link_is_stale(pc_link *link);
 
 /** Read what is there.
  *  @param wait  1: wait for PC_PATIENCE when there is nothing

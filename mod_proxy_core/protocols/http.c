@@ -399,3 +399,18 @@ const pc_codec pc_http_codec = {
     .decode = http_decode,
     .eof = http_eof,
 };
+
+const pc_codec pc_https_codec = {
+    .size = sizeof(pc_codec),
+    .name = "https",
+    .flags = PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_TLS,
+    .default_port = 443,
+    .state_size = sizeof(http_state),
+    .start = http_start,
+    .head = http_head,
+    .frame = http_frame,
+    .finish = http_finish,
+    .abort = http_abort,
+    .decode = http_decode,
+    .eof = http_eof,
+};

@@ -9,5 +9,7 @@
 #include "mod_proxy_core.h"
 
 extern const pc_codec pc_http_codec;
+/** The same over TLS. */
+extern const pc_codec pc_https_codec;
 
 #endif /* PC_PROTOCOLS_HTTP_H */

@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use ProxyCore::TLS;
 use ProxyCore::Util qw(build_dir work_dir spew);
 
 my $httpd = $ENV{HTTPD} || (grep { -x } '/usr/sbin/apache2', '/usr/sbin/httpd')[0] || 'httpd';
@@ -79,7 +80,7 @@ good 'every directive of a block', <<'C';
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend unix:/run/a.sock weight=2 max=3 retry=500ms name=one
     ProxyCoreBackend [::1]:9000 backup
-    ProxyCoreBackend 127.0.0.1:9000 drain
+    ProxyCoreBackend 127.0.0.1:9000 drain proxy-protocol=v2
     ProxyCoreBackend localhost:9001 name=named
     ProxyCoreBalancer round-robin
     ProxyCoreKeepAlive on max=4 idle=5s requests=1000
@@ -167,7 +168,7 @@ good 'http has a usual port', backend('127.0.0.1');
 
 bad 'F2: an unknown protocol', "<ProxyCore a>\nProxyCoreProtocol foo\n</ProxyCore>", qr/ProxyCoreProtocol: 'foo'/, qr/fastcgi, http/;
 bad "a protocol of later: $_", "<ProxyCore a>\nProxyCoreProtocol $_\n</ProxyCore>", qr/$_ is not available in this version/
-    for qw(https cgi app);
+    for qw(cgi app);
 bad 'no protocol', "<ProxyCore a>\nProxyCoreBackend 127.0.0.1:1\n</ProxyCore>", qr/<ProxyCore a>: ProxyCoreProtocol is missing/;
 bad 'no backend', "<ProxyCore a>\nProxyCoreProtocol http\n</ProxyCore>", qr/ProxyCoreBackend is missing/;
 bad 'only backups', backend('127.0.0.1:1 backup'), qr/every ProxyCoreBackend is a backup/;
@@ -200,7 +201,7 @@ bad "key $_->[0]", backend("127.0.0.1:80 $_->[0]"), $_->[1]
     for ['weight=0', qr/weight=0: accepted is a number from 1 to 1000/], ['weight=x', qr/from 1 to 1000/], ['max=-1', qr/from 0 \(no bound\)/],
     ['retry=fast', qr/retry=fast: accepted is a time such as/], ['name=a/b', qr/name=a\/b: accepted/],
     ['slowstart=1s', qr/slowstart= is not available in this version/], ['wieght=1', qr/unknown key 'wieght=1'; accepted: weight=N/],
-    ['weight=1 weight=2', qr/weight=1 and weight=2 contradict each other/];
+    ['proxy-protocol=v3', qr/proxy-protocol=v3: accepted is v1 or v2/], ['weight=1 weight=2', qr/weight=1 and weight=2 contradict each other/];
 bad 'the same address twice', pool('ProxyCoreBackend 127.0.0.1:8001'), qr/a backend '127\.0\.0\.1:8001' already; tell them apart with name=/;
 bad 'the same name twice', pool("ProxyCoreBackend 127.0.0.1:1 name=a\nProxyCoreBackend 127.0.0.1:2 name=a"), qr/a backend 'a' already/;
 
@@ -211,6 +212,40 @@ SKIP: {
         qr/there is no <Spawn php>; groups: other/, { procd => 1 };
     good 'spawn: of a group that is', "<Spawn php>\nSpawnCommand /bin/true\n</Spawn>\n" . backend('spawn:php'), procd => 1;
 }
+
+# ---------------------------------------------------------------- TLS to backends (F12)
+
+sub https {
+    my ($in, $address) = @_;
+    return "LoadModule ssl_module $libexec/mod_ssl.so\n<ProxyCore s>\nProxyCoreProtocol https\nProxyCoreBackend "
+        . ($address || 'localhost') . "\n$in\n</ProxyCore>";
+}
+my $us = ProxyCore::TLS->ca('Some CA');
+my $cert = $us->cert('a client');
+good 'https in short', https('');
+good 'https in full', https(join "\n", "ProxyCoreTLS verify=on ca=@{[$us->file]} cert=$cert key=$cert name=app.test",
+    'SSLProxyProtocol TLSv1.3', 'SSLProxyCipherSuite HIGH', 'SSLProxyVerifyDepth 3', 'SSLProxyCARevocationCheck none');
+good 'https: a folder of CAs', https("ProxyCoreTLS ca=/etc/ssl/certs");
+good 'https inline', "LoadModule ssl_module $libexec/mod_ssl.so\n<Location /a>\nProxyCorePass https://localhost\n</Location>";
+bad 'https without mod_ssl', "<ProxyCore s>\nProxyCoreProtocol https\nProxyCoreBackend localhost\n</ProxyCore>",
+    qr/<ProxyCore s>: ProxyCoreProtocol https needs mod_ssl, which is not loaded/;
+bad 'https inline without mod_ssl', "<Location /a>\nProxyCorePass https://localhost\n</Location>", qr/needs mod_ssl, which is not loaded/;
+bad 'TLS without https', pool('ProxyCoreTLS verify=off'), qr/ProxyCoreTLS goes with ProxyCoreProtocol https, not with http/;
+bad "ProxyCoreTLS $_->[0]", https("ProxyCoreTLS $_->[0]"), $_->[1]
+    for ['', qr/ProxyCoreTLS takes verify=on\|off, ca=/], ['verify=maybe', qr/verify=maybe: accepted is on or off/],
+    ['verfiy=off', qr/unknown argument 'verfiy=off'; accepted: verify=/], ['ca=/nowhere', qr{ca=/nowhere: accepted is a file or a folder}],
+    ['cert=/etc/ssl', qr{cert=/etc/ssl: accepted is a file that can be read}], ["key=$cert", qr/cert=FILE is missing/],
+    ["cert=@{[$us->file]}", qr/cert=\S+: no private key in PEM/], ["cert=$cert key=@{[$us->cert('other')]}", qr/key=\S+: no private key .* fits/],
+    ['ca=/etc/passwd', qr{ca=/etc/passwd: no CA certificates in PEM}], ["verify=off ca=@{[$us->file]}", qr/nothing is verified/],
+    ['name=a/b', qr{name=a/b: accepted is a host name or an IP address}], ['name=', qr/name=: accepted is/];
+bad 'https to a socket without a name', https('', 'unix:/run/x'), qr/its certificate can be verified for no name; ProxyCoreTLS name=/;
+good 'https to a socket with a name', https('ProxyCoreTLS name=app.test', 'unix:/run/x');
+good 'https to a socket, not verified', https('ProxyCoreTLS verify=off', 'unix:/run/x');
+bad 'two places to say it', https('SSLProxyVerify none'), qr/SSLProxyVerify may not stand inside <ProxyCore s>: write ProxyCoreTLS verify=/;
+bad 'SSLProxyCACertificateFile in a block', https("SSLProxyCACertificateFile @{[$us->file]}"), qr/write ProxyCoreTLS ca=/;
+bad 'a wrong SSLProxyProtocol', https('SSLProxyProtocol TLSv9'), qr/SSLProxyProtocol: Illegal protocol 'TLSv9'/;
+bad 'other directives of mod_ssl', https('SSLEngine on'), qr/SSLEngine may not stand inside/;
+bad 'SSLProxyProtocol without https', pool('SSLProxyProtocol all'), qr/SSLProxyProtocol/;
 
 # ---------------------------------------------------------------- values
 
@@ -241,7 +276,7 @@ bad "$_ is of later", pool($_), qr/is not available in this version/
     for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x', 'ProxyCoreRequestBuffering on',
     'ProxyCoreResponseBuffering on', 'ProxyCoreRewriteRequest _uri a b', 'ProxyCoreRewriteResponse Location a b',
     'ProxyCoreXSendfile on', 'ProxyCoreXRewrite on', 'ProxyCoreMode authorizer', 'ProxyCoreMapExtension .php3 .php',
-    'ProxyCoreTLS verify=on', 'ProxyCoreUpgrade websocket', 'ProxyCoreErrorOverride on';
+    'ProxyCoreUpgrade websocket', 'ProxyCoreErrorOverride on';
 
 # ---------------------------------------------------------------- passes
 

@@ -47,6 +47,17 @@ sub wrap {
     return bless { sock => $sock, in => '', eof => 0, error => undef, got => 0, tls => $arg{tls} }, $class;
 }
 
+# Become a TLS server on a connection that was accepted. False: the handshake failed, $IO::Socket::SSL::SSL_ERROR says why.
+sub start_tls {
+    my ($self, %arg) = @_;
+    require IO::Socket::SSL;
+    $self->{sock}->blocking(1);
+    my $ok = IO::Socket::SSL->start_SSL($self->{sock}, SSL_server => 1, Timeout => 5, %arg);
+    return 0 if !$ok;
+    $self->{sock}->blocking(0);
+    return $self->{tls} = 1;
+}
+
 sub sock { return $_[0]{sock} }
 
 # Write all of it. Returns the number of bytes that the peer's kernel took within the time: less when it stopped taking

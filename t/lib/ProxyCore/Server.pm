@@ -33,7 +33,7 @@ my %mpm_conf = (
 $mpm_conf{worker} = $mpm_conf{event};
 
 # %arg: name, conf, modules => [names], mpm, mpm_conf, tls => 1, procd => 0|1 (load mod_procd, default 0), core => 0|1
-# (load mod_proxy_core, default 1), loglevel, user, protocols, top => text for the very top
+# (load mod_proxy_core, default 1), pem => FILE (certificate and key), tls_conf, loglevel, user, protocols, top => text for the very top
 sub new {
     my ($class, %arg) = @_;
     my $self = bless { mpm => mpm(), procd => 0, core => 1, tls => 0, conf => '', modules => [], %arg }, $class;
@@ -86,7 +86,7 @@ sub conf_text {
     $text .= "CoreDumpDirectory $dir/logs\n";
     my $conf = $self->{conf};
     if ($self->{tls}) {
-        my $pem = tls_pem();
+        my $pem = $self->{pem} || tls_pem();
         $text .= "Listen 127.0.0.1:$self->{tls_port}\nSSLSessionCache none\n";
         $conf .= "<VirtualHost 127.0.0.1:$self->{tls_port}>\n    ServerName localhost\n    SSLEngine on\n"
             . "    SSLCertificateFile $pem\n    Protocols h2 http/1.1\n    DocumentRoot $dir/htdocs\n"
