@@ -39,7 +39,9 @@ typedef struct procd_lease {
         struct sockaddr_un un;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
-    } addr; /**< where it listens */
+    } addr;                              /**< where it listens */
+    apr_interval_time_t request_timeout; /**< SpawnRequestTimeout in microseconds; 0: none. A request that takes longer
+                                               is given up, and the lease given back with PROCD_STUCK */
 } procd_lease;
 
 /** How a lease ended; the manager acts on it (a process that refuses connections is replaced). */
@@ -47,7 +49,8 @@ typedef enum procd_outcome {
     PROCD_OK,             /**< a complete answer, or none of the process's fault */
     PROCD_CONNECT_FAILED, /**< nothing accepted at its address */
     PROCD_BROKE,          /**< it closed or spoke nonsense before the answer was complete */
-    PROCD_TIMED_OUT       /**< it did not answer in time */
+    PROCD_TIMED_OUT,      /**< it did not answer in time */
+    PROCD_STUCK           /**< its SpawnRequestTimeout is over: the process is replaced */
 } procd_outcome;
 
 /** A group's numbers, for balancing decisions and status pages. */

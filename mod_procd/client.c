@@ -79,17 +79,19 @@ static apr_status_t procd_lease_take(procd_group *g, apr_uint64_t avoid, procd_l
     lease->concurrency = hold.concurrency;
     lease->addr_len = hold.addr_len;
     memcpy(&lease->addr, hold.addr.words, sizeof(lease->addr));
+    lease->request_timeout = apr_time_from_msec(hold.request_ms > 0 ? hold.request_ms : 0);
     return APR_SUCCESS;
 }
 
 static void procd_lease_give(procd_lease *lease, procd_outcome outcome)
 {
-    static const procd_given how[] = { PROCD_GIVEN_OK, PROCD_GIVEN_REFUSED, PROCD_GIVEN_BROKE, PROCD_GIVEN_TIMED_OUT };
+    static const procd_given how[] = { PROCD_GIVEN_OK, PROCD_GIVEN_REFUSED, PROCD_GIVEN_BROKE, PROCD_GIVEN_TIMED_OUT,
+                                       PROCD_GIVEN_STUCK };
     procd_hold hold = { .slot = lease->slot, .instance = lease->instance };
     procd_group *g = lease->group;
 
     lease->group = NULL;
-    if (!is_usable(g) || lease->slot < 0 || lease->slot >= PROCD_MAX_SLOTS || (unsigned int)outcome > PROCD_TIMED_OUT) {
+    if (!is_usable(g) || lease->slot < 0 || lease->slot >= PROCD_MAX_SLOTS || (unsigned int)outcome > PROCD_STUCK) {
         return;
     }
     if (procd_table_give(&procd_client_tables, child_row, g->index, &hold, how[outcome])) {

@@ -204,6 +204,55 @@ static int set_max_requests(parse *p)
     return 0;
 }
 
+static int set_spare(parse *p)
+{
+    if (procd_parse_int(p->words[0], 0, PROCD_PROCESSES_MAX, &p->def->spare) != 0) {
+        return bad_value(p, p->words[0], "a number of processes, 0 to 240");
+    }
+    return 0;
+}
+
+static int set_max_memory(parse *p)
+{
+    if (procd_parse_size(p->words[0], &p->def->max_memory) != 0
+        || (p->def->max_memory && p->def->max_memory < 1024 * 1024)) {
+        return bad_value(p, p->words[0], "a size such as 256M, at least 1M, or 0 for no bound");
+    }
+    if (p->n == 2 && strcasecmp(p->words[1], "pss") != 0 && strcasecmp(p->words[1], "rss") != 0) {
+        return bad_value(p, p->words[1], "rss or pss");
+    }
+    p->def->memory_pss = p->n == 2 && strcasecmp(p->words[1], "pss") == 0;
+    return 0;
+}
+
+static int set_max_cpu(parse *p)
+{
+    return set_duration(p, &p->def->max_cpu_ms, 0);
+}
+
+static int set_max_age(parse *p)
+{
+    return set_duration(p, &p->def->max_age_ms, 0);
+}
+
+static int set_request_timeout(parse *p)
+{
+    return set_duration(p, &p->def->request_timeout_ms, 0);
+}
+
+static int set_watch(parse *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        if (p->words[i][0] != '/') {
+            return bad_value(p, p->words[i], "absolute paths of files");
+        }
+    }
+    if (append_words(p, &p->def->watch, &p->def->n_watch) != 0) {
+        return -1;
+    }
+    return p->def->n_watch <= PROCD_WATCH_MAX ? 0 : fail(p, "has more than %d files", PROCD_WATCH_MAX);
+}
+
 static int set_restart(parse *p)
 {
     static const char accepted[] = "backoff=FIRST..MOST, such as backoff=100ms..30s";
@@ -428,6 +477,12 @@ static const directive directives[] = {
     { "SpawnSocketName", set_socket_name, 1, -1, 1, "ADDRESS ..." },
     { "SpawnProcesses", set_processes, 1, 2, 0, "N | MIN MAX" },
     { "SpawnConcurrency", set_concurrency, 1, 1, 0, "N" },
+    { "SpawnSpare", set_spare, 1, 1, 0, "N" },
+    { "SpawnMaxMemory", set_max_memory, 1, 2, 0, "SIZE [rss | pss]" },
+    { "SpawnMaxCPU", set_max_cpu, 1, 1, 0, "TIME" },
+    { "SpawnMaxAge", set_max_age, 1, 1, 0, "TIME" },
+    { "SpawnRequestTimeout", set_request_timeout, 1, 1, 0, "TIME" },
+    { "SpawnWatch", set_watch, 1, -1, 1, "FILE ..." },
     { "SpawnIdleTimeout", set_idle_timeout, 1, 1, 0, "TIME" },
     { "SpawnMaxRequests", set_max_requests, 1, 2, 0, "N [JITTER%]" },
     { "SpawnStartTimeout", set_start_timeout, 1, 1, 0, "TIME" },
@@ -447,13 +502,7 @@ static const directive directives[] = {
     { "SpawnErrorLog", set_error_log, 1, 1, 0, "PATH | inherit" },
     { "SpawnApp", NULL, 0, 0, 0, "" },
     { "SpawnThreads", NULL, 0, 0, 0, "" },
-    { "SpawnSpare", NULL, 0, 0, 0, "" },
-    { "SpawnMaxMemory", NULL, 0, 0, 0, "" },
-    { "SpawnMaxCPU", NULL, 0, 0, 0, "" },
-    { "SpawnMaxAge", NULL, 0, 0, 0, "" },
-    { "SpawnRequestTimeout", NULL, 0, 0, 0, "" },
     { "SpawnCgroup", NULL, 0, 0, 0, "" },
-    { "SpawnWatch", NULL, 0, 0, 0, "" },
     { "SpawnPreload", NULL, 0, 0, 0, "" },
 };
 #define N_DIRECTIVES ((int)(sizeof(directives) / sizeof(directives[0])))
@@ -534,6 +583,10 @@ static int check_whole(parse *p, const int seen[N_DIRECTIVES])
     p->directive = NULL;
     if (!def->argv) {
         return fail(p, "SpawnCommand is missing: a group needs the program that it starts");
+    }
+    if (def->spare >= def->max && def->spare > 0) {
+        return fail(p, "SpawnSpare %d with a maximum of %d: it must be less than MAX of SpawnProcesses", def->spare,
+                    def->max);
     }
     if (seen[find_directive("SpawnStart") - directives] && def->start_always && def->min == 0) {
         return fail(p, "SpawnStart always needs a minimum: SpawnProcesses with MIN 1 or more");

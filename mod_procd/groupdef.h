@@ -32,6 +32,7 @@ typedef enum procd_log_kind {
 } procd_log_kind;
 
 #define PROCD_LIMITS_MAX 16
+#define PROCD_WATCH_MAX 64
 
 /** A parsed definition. All strings belong to it. */
 typedef struct procd_groupdef {
@@ -44,8 +45,13 @@ typedef struct procd_groupdef {
     int min, max;
     int concurrency;
     int start_always; /* MIN processes before the first request */
+    int spare;        /* idle ones kept ready above the load */
     int64_t idle_ms;
     uint32_t max_requests, jitter_percent; /* 0: never retired */
+    uint64_t max_memory;                   /* bytes; 0: no bound */
+    int memory_pss;                        /* by proportional, not resident, set size */
+    int64_t max_cpu_ms, max_age_ms;
+    int64_t request_timeout_ms;
     int64_t start_timeout_ms, stop_timeout_ms;
     int64_t backoff_min_ms, backoff_max_ms;
     char *user, *group; /* NULL: the server's */
@@ -59,6 +65,8 @@ typedef struct procd_groupdef {
     char **copy_environment; /* NAME */
     int n_copy_environment;
     int kill_signal;
+    char **watch; /* files that roll the group over */
+    int n_watch;
     procd_log_kind log_kind;
     char *log_path; /* PROCD_LOG_FILE; %{name} is already replaced */
     void *memory;   /* what procd_groupdef_free() frees */

@@ -332,6 +332,7 @@ static void reset_slot(procd_tables *t, int group, int slot, uint64_t instance)
     set(count->busy, 0);
     set(count->broke, 0);
     set(count->timed_out, 0);
+    set(count->stuck, 0);
     set(count->refused, 0);
     set(count->requests, 0);
     set(count->done, 0);
@@ -470,7 +471,8 @@ procd_taken procd_table_take(procd_tables *t, int child, int group, uint64_t avo
         count = &t->children->groups[group].slots[slot];
         set(count->requests, get(count->requests) + 1);
         retire_at = get(rows->processes[slot].retire_at);
-        *ring = retire_at && get(count->requests) == retire_at;
+        *ring = (retire_at && get(count->requests) == retire_at) || get(rows->spare);
+        hold->request_ms = get(rows->request_ms);
         result = PROCD_TAKEN;
     }
     else {
@@ -497,10 +499,12 @@ int procd_table_give(procd_tables *t, int child, int group, const procd_hold *ho
         case PROCD_GIVEN_REFUSED: set(count->refused, get(count->refused) + 1); break;
         case PROCD_GIVEN_BROKE: set(count->broke, get(count->broke) + 1); break;
         case PROCD_GIVEN_TIMED_OUT: set(count->timed_out, get(count->timed_out) + 1); break;
+        case PROCD_GIVEN_STUCK: set(count->stuck, get(count->stuck) + 1); break;
         }
         atomic_thread_fence(memory_order_seq_cst);
         state = get(t->manager->groups[group].processes[hold->slot].state);
-        ring = how == PROCD_GIVEN_REFUSED || (state == PROCD_DRAINING && get(count->busy) == 0);
+        ring = how == PROCD_GIVEN_REFUSED || how == PROCD_GIVEN_STUCK
+               || (state == PROCD_DRAINING && get(count->busy) == 0);
     }
     unlock_group(t, group);
     return ring;

@@ -85,6 +85,8 @@ typedef struct procd_group_row {
     _Atomic uint64_t started, ended;      /* totals */
     _Atomic int32_t halted;               /* by procctl, until it is told to start */
     _Atomic int32_t scale_min, scale_max; /* by procctl; scale_max 0: as configured */
+    _Atomic int32_t spare;                /* SpawnSpare: the manager wants to know of every lease */
+    _Atomic int64_t request_ms;           /* SpawnRequestTimeout; 0: none */
     _Atomic uint64_t why[PROCD_WHY_WORDS];
     procd_process_row processes[PROCD_MAX_SLOTS];
 } procd_group_row;
@@ -107,6 +109,7 @@ typedef struct procd_slot_count {
     _Atomic int32_t busy; /* sum of the children's rows */
     _Atomic uint32_t broke, timed_out;
     _Atomic uint32_t refused; /* connect failed */
+    _Atomic uint32_t stuck;   /* a request took longer than SpawnRequestTimeout */
     _Atomic uint64_t requests, done;
     _Atomic int64_t last_ms;
 } procd_slot_count;
@@ -171,6 +174,7 @@ typedef struct procd_hold {
     uint64_t instance;
     pid_t pid;
     int concurrency;
+    int64_t request_ms;
     uint32_t addr_len;
     union {
         uint64_t words[PROCD_ADDR_WORDS];
@@ -189,7 +193,13 @@ typedef enum procd_taken {
  *  Takes the group's lock. Any thread. */
 procd_taken procd_table_take(procd_tables *t, int child, int group, uint64_t avoid, procd_hold *hold, int *ring);
 
-typedef enum procd_given { PROCD_GIVEN_OK, PROCD_GIVEN_REFUSED, PROCD_GIVEN_BROKE, PROCD_GIVEN_TIMED_OUT } procd_given;
+typedef enum procd_given {
+    PROCD_GIVEN_OK,
+    PROCD_GIVEN_REFUSED,
+    PROCD_GIVEN_BROKE,
+    PROCD_GIVEN_TIMED_OUT,
+    PROCD_GIVEN_STUCK
+} procd_given;
 
 /** Give back. Takes the group's lock. @return 1: the manager has to look */
 int procd_table_give(procd_tables *t, int child, int group, const procd_hold *hold, procd_given how);

@@ -516,8 +516,11 @@ static void uncount(pc_pool *pool, int i)
     }
 }
 
-static procd_outcome for_procd(pc_outcome outcome)
+static procd_outcome for_procd(const pc_lease *lease, pc_outcome outcome)
 {
+    if (lease->stuck) {
+        return PROCD_STUCK;
+    }
     switch (outcome) {
     case PC_OUTCOME_CONNECT: return PROCD_CONNECT_FAILED;
     case PC_OUTCOME_BROKE: return PROCD_BROKE;
@@ -545,7 +548,7 @@ int pc_lease_pass(pc_lease *lease, pc_outcome outcome, apr_interval_time_t first
     lease->held = 0;
     group = pool->m[lease->index].group;
     if (group) {
-        pool->ctx->procd.give(&lease->proc, for_procd(outcome)); /* first: who is called must find it idle */
+        pool->ctx->procd.give(&lease->proc, for_procd(lease, outcome)); /* first: who is called must find it idle */
     }
     if (!pc_rec_lock(&pool->ctx->seg, pool->id)) {
         return 0;

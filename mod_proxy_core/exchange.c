@@ -144,6 +144,8 @@ void pc_exchange_client_left(pc_exchange *x)
 static pc_step after_lease(pc_exchange *x)
 {
     x->tries++;
+    x->lease_at = x->now;
+    x->lease.stuck = 0;
     ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, x->r, "PXC0403: pool %s: got backend %s, process %ld, try %d",
                   x->pool->name, x->lease.backend->name, (long)x->lease.proc.pid, x->tries);
     if (x->msg.body && x->msg.content_length < 0 && !x->spool
@@ -213,6 +215,7 @@ static pc_step step_spooling(pc_exchange *x)
         pc_exchange_release(x, PC_OUTCOME_UNUSED, 0);
         return pc_exchange_end(x, rc, "client-body");
     }
+    x->lease_at = x->now; /* it has had nothing to do yet */
     x->state = PC_STATE_CONNECTING;
     return PC_STEP_AGAIN;
 }
@@ -334,12 +337,23 @@ static int too_early(const pc_exchange *x, int sent)
     return sent && x->can_park && x->state == PC_STATE_AWAITING && !pc_upstream_patient(x->pool, x->lease.index);
 }
 
+/* SpawnRequestTimeout of the process that has the request; 0: none. */
+static apr_interval_time_t process_timeout(const pc_exchange *x)
+{
+    return x->lease.held && x->state >= PC_STATE_CONNECTING && x->lease.backend->kind == PC_BACKEND_SPAWN
+               ? x->lease.proc.request_timeout
+               : 0;
+}
+
 /* While there is always more to do nobody waits, and nobody else looks at deadlines. */
 static int talks_too_long(const pc_exchange *x)
 {
     const pc_timeouts *t = &x->pool->timeout;
 
     if (t->total > 0 && x->now - x->started >= t->total) {
+        return 1;
+    }
+    if (process_timeout(x) > 0 && x->now - x->lease_at >= process_timeout(x)) {
         return 1;
     }
     return x->state == PC_STATE_AWAITING && t->first > 0 && x->now - x->last_write >= t->first;
@@ -436,6 +450,7 @@ static void due_of(pc_exchange *x)
         break;
     default: due_of_talk(x); break;
     }
+    due_at(x, PC_DUE_PROCESS, x->lease_at, process_timeout(x));
     due_at(x, PC_DUE_TOTAL, x->started, t->total);
 }
 
@@ -475,6 +490,9 @@ static pc_step overdue(pc_exchange *x)
     case PC_DUE_CLIENT: return client_too_slow(x);
     case PC_DUE_QUEUE: return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_TIMEOUT, "no backend became free in time");
     case PC_DUE_TOTAL: return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "the total time is over");
+    case PC_DUE_PROCESS:
+        x->lease.stuck = 1;
+        return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "SpawnRequestTimeout is over");
     default: return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "no answer in time");
     }
 }

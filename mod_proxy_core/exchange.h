@@ -54,8 +54,9 @@ typedef enum pc_due {
     PC_DUE_SEND,
     PC_DUE_FIRST,
     PC_DUE_IDLE,
-    PC_DUE_TOTAL, /* timeouts of ours */
-    PC_DUE_CLIENT /* the client neither sends nor takes */
+    PC_DUE_TOTAL,
+    PC_DUE_PROCESS, /* timeouts of ours; the last is SpawnRequestTimeout */
+    PC_DUE_CLIENT   /* the client neither sends nor takes */
 } pc_due;
 
 /** The client's body. */
@@ -160,7 +161,8 @@ struct pc_exchange {
     } before;
 
     /* times */
-    apr_time_t started, queued_at, connect_at, sent_at, head_at, last_read, last_write, client_at, finished_at;
+    apr_time_t started, lease_at, queued_at, connect_at, sent_at, head_at, last_read, last_write, client_at,
+        finished_at;
     apr_off_t bytes_in, bytes_out; /* body to the backend, body from the backend */
     const char *outcome;           /* for notes: "ok", "connect", … */
 

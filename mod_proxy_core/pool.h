@@ -24,6 +24,7 @@ typedef struct pc_lease {
     int index; /* of the backend in the pool's definition */
     unsigned held : 1;
     unsigned probe : 1; /* this request probes a backend that rested */
+    unsigned stuck : 1; /* SpawnRequestTimeout is over */
     procd_lease proc;   /* PC_BACKEND_SPAWN */
 } pc_lease;
 

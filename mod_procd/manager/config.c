@@ -139,6 +139,7 @@ void group_destroy(group *g)
 {
     manager_log(LEVEL_INFO, g, "PRD0140: group %s: removed", g->name);
     loop_cancel(&g->look);
+    wear_stop(g);
     close_listens(g);
     if (g->log_file != -1) {
         close(g->log_file);
@@ -167,6 +168,8 @@ static void show_definition(group *g)
     atomic_store(&g->row->min, g->def ? group_min(g) : 0);
     atomic_store(&g->row->max, g->def ? group_max(g) : 0);
     atomic_store(&g->row->concurrency, g->def ? g->def->concurrency : 1);
+    atomic_store(&g->row->spare, g->def ? g->def->spare : 0);
+    atomic_store(&g->row->request_ms, g->def ? g->def->request_timeout_ms : 0);
     atomic_store(&g->row->state, PROCD_GROUP_ACTIVE);
 }
 
@@ -211,6 +214,7 @@ static void define_group(group *g, const char *text, size_t len)
     g->not_before_ms = 0;
     atomic_store(&g->row->crash_loop, 0);
     show_definition(g);
+    wear_start(g);
 }
 
 /* ------------------------------------------------------------------ the pieces */

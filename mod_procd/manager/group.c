@@ -141,6 +141,24 @@ static void check_refused(group *g, process *p)
     }
 }
 
+/* A request that it had was given up. Its others have until they are done. */
+static void check_stuck(group *g, process *p)
+{
+    const procd_slot_count *c = counts_of(p);
+    uint32_t stuck = c ? atomic_load(&c->stuck) : 0;
+
+    if (stuck == p->stuck_seen) {
+        return;
+    }
+    p->stuck_seen = stuck;
+    manager_log(LEVEL_WARNING, g,
+                "PRD0126: group %s: a request took process %ld longer than SpawnRequestTimeout: "
+                "replacing it",
+                g->name, (long)p->pid);
+    procd_why_write(g->row, "a request took longer than SpawnRequestTimeout");
+    process_drain(p, "stuck: a request took longer than SpawnRequestTimeout");
+}
+
 /* Whom it was started for is not known any more of a process that the last manager has left while it started. */
 static int pair_adopted(group *g, process *old)
 {
@@ -169,6 +187,7 @@ static int retire(group *g, const tally *t)
             continue;
         }
         check_refused(g, p);
+        check_stuck(g, p);
         if (p->state == PROCD_READY && (why = why_retire(g, p, p->why))) {
             if (why != p->why) {
                 snprintf(p->why, sizeof(p->why), "%s", why);
@@ -225,9 +244,17 @@ static int wanted(group *g)
     return waiting > asked ? waiting : asked;
 }
 
+/* SpawnSpare, while there is any load or a minimum: one that may rest altogether does. */
+static int spare_of(const group *g, const tally *t, int need)
+{
+    return t->busy || need || group_min(g) > 0 ? g->def->spare * g->def->concurrency : 0;
+}
+
 static int how_many_to_start(group *g, const tally *t)
 {
     int need = wanted(g), live = t->live, least, n = 0;
+
+    need += spare_of(g, t, need);
 
     least = g->removed || (!g->def->start_always && !g->demanded) ? 0 : group_min(g);
     least = least < g->wanted_once ? g->wanted_once : least;
@@ -282,12 +309,23 @@ static int64_t idle_since(const process *p)
     return last > p->ready_ms && last <= now ? last : p->ready_ms;
 }
 
+/* How many processes the group wants to have now. */
+static int target_of(const group *g, const tally *t)
+{
+    int most = g->def->concurrency, wants = (t->busy + spare_of(g, t, 0) + most - 1) / most;
+
+    return wants > group_min(g) ? wants : group_min(g);
+}
+
 /* The highest slots first: the lowest are leased first. */
 static void shrink(group *g, const tally *t)
 {
-    int surplus = t->live - t->retiring - group_min(g);
+    int surplus = t->live - t->retiring - target_of(g, t);
     int64_t now = procd_now_ms();
 
+    if (g->def->spare && surplus <= 0 && t->live > group_min(g) && g->def->idle_ms > 0) {
+        look_at(g, now + g->def->idle_ms); /* nobody tells when the load is less */
+    }
     for (int i = PROCD_MAX_SLOTS - 1; i >= 0 && surplus > 0 && g->def->idle_ms > 0; i--) {
         process *p = g->processes[i];
         int64_t due;

@@ -5,7 +5,7 @@
  *
  * main.c talks to the parent, config.c takes a configuration over, group.c decides how many processes there should be,
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
- * accepts, logs.c reads what processes write and tail.c keeps the last of it, adopt.c finds those that a manager before
+ * accepts, wear.c when it is worn out, logs.c reads what processes write and tail.c keeps the last of it, adopt.c finds those that a manager before
  * this one has left, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
  */
 #ifndef PROCD_MANAGER_H
@@ -86,7 +86,7 @@ typedef struct process {
     int name_index;  /* of SpawnSocketName, or -1 */
     int kill_signal;
     int64_t start_timeout_ms, stop_timeout_ms;
-    uint32_t refused_seen;
+    uint32_t refused_seen, stuck_seen;
     uint32_t listen_ino; /* of its listening socket; 0: nobody can tell when it accepts */
     int probe_fd;        /* of accept.c: our connection while it is being made, or -1 */
     int probed;          /* it has been made */
@@ -123,8 +123,10 @@ struct spawn_group {
     int log_file;  /* SpawnErrorLog, or -1 */
     int *listen_fds;
     int n_listen;
-    timer look;               /* when to balance again though nothing happens */
-    uint64_t requests_before; /* of processes that are gone */
+    timer look;                       /* when to balance again though nothing happens */
+    timer wear;                       /* when to look at memory, processor time, age and watched files */
+    uint64_t watched, watched_before; /* the files of SpawnWatch: those that count, and as they were at the last look */
+    uint64_t requests_before;         /* of processes that are gone */
     end_record ends[ENDS_KEPT];
     unsigned n_ends;
     log_tail *tail;
@@ -248,6 +250,11 @@ int log_pipe(int *reader, int *writer, uid_t owner);
 void log_pipe_ready(watch *w);    /* w->of: the process */
 void log_pipe_finish(process *p); /* read what is left, and close */
 void group_open_log(group *g);
+
+/* ------------------------------------------------------------------ wear.c */
+
+void wear_start(group *g); /* or again, for a new definition */
+void wear_stop(group *g);
 
 /* ------------------------------------------------------------------ tail.c */
 

@@ -14,6 +14,7 @@
  *   exit=N            exit before the answer               die=N         exit in the middle of the body
  *   kill=N            raise signal N       app=N           appStatus
  *   noread            do not read the body
+ *   grow=MB           keep so much more memory           spin=MS         use so much processor time
  */
 #include <errno.h>
 #include <fcgiapp.h>
@@ -34,6 +35,20 @@ static const char *opt_id = "-";
 static int opt_sock = 0;
 static volatile sig_atomic_t got_signal;
 static long served;
+
+/* A leak, and work. */
+static void wear(long megabytes, long ms)
+{
+    clock_t until = clock() + ms * (CLOCKS_PER_SEC / 1000);
+    char *leak = megabytes > 0 ? malloc((size_t)megabytes << 20) : NULL;
+
+    if (leak) {
+        memset(leak, 1, (size_t)megabytes << 20);
+        __asm__ volatile("" : : "r"(leak) : "memory"); /* it is used, as far as the compiler knows */
+    }
+    while (clock() < until) {
+    }
+}
 
 /* The pattern of a generated body: byte i is 'a' + i % 23. */
 static void put_pattern(FCGX_Stream *out, long bytes, long die_at)
@@ -114,6 +129,7 @@ static void answer(FCGX_Request *r)
     int n;
 
     __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED);
+    wear(number(query, "grow", 0), number(query, "spin", 0));
     if (number(query, "exit", -1) >= 0) {
         _exit((int)number(query, "exit", 0));
     }

@@ -167,7 +167,7 @@ static void test_later(void **state)
 {
     (void)state;
     bad("SpawnApp python /x.py", 1, "SpawnApp", "not available in this version");
-    bad("SpawnCommand /x\nSpawnMaxMemory 1G", 2, "SpawnMaxMemory", "not available in this version");
+    bad("SpawnCommand /x\nSpawnCgroup x", 2, "SpawnCgroup", "not available in this version");
     bad("SpawnCommand /x\nSpawnSocketType pipe", 2, "pipe", "not available in this version");
     bad("SpawnCommand /x\nSpawnErrorLog |/bin/cat", 2, "SpawnErrorLog", "not available in this version");
     bad("SpawnCommand /x\nSpawnErrorLog syslog:local1", 2, "SpawnErrorLog", "not available in this version");
@@ -216,16 +216,31 @@ static void test_names_and_numbers(void **state)
     assert_int_equal(procd_parse_signal("0"), -1);
 }
 
+static void test_wear(void **state)
+{
+    procd_groupdef *d =
+        good("SpawnCommand /x\nSpawnProcesses 1 8\nSpawnSpare 2\nSpawnMaxMemory 256M pss\nSpawnMaxCPU 10min\n"
+             "SpawnMaxAge 12h\nSpawnRequestTimeout 500ms\nSpawnWatch /a /b\nSpawnWatch /c\n");
+
+    (void)state;
+    assert_true(d->spare == 2 && d->max_memory == 256u << 20 && d->memory_pss && d->max_cpu_ms == 600000);
+    assert_true(d->max_age_ms == 12 * 3600000 && d->request_timeout_ms == 500 && d->n_watch == 3);
+    assert_string_equal(d->watch[2], "/c");
+    procd_groupdef_free(d);
+    bad("SpawnCommand /x\nSpawnProcesses 1 2\nSpawnSpare 2", 0, "SpawnSpare 2", "less than MAX");
+    bad("SpawnCommand /x\nSpawnMaxMemory 1000", 2, "SpawnMaxMemory \"1000\"", "at least 1M");
+    bad("SpawnCommand /x\nSpawnMaxMemory 10M vsz", 2, "SpawnMaxMemory \"vsz\"", "rss or pss");
+    bad("SpawnCommand /x\nSpawnMaxAge soon", 2, "SpawnMaxAge \"soon\"", "a time such as");
+    bad("SpawnCommand /x\nSpawnWatch file", 2, "SpawnWatch \"file\"", "absolute paths");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_later),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_names_and_numbers),
+        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_addresses), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_later),     cmocka_unit_test(test_wear),
+        cmocka_unit_test(test_bytes),     cmocka_unit_test(test_names_and_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
