@@ -41,6 +41,9 @@ void pc_answer_forget(pc_exchange *x)
     x->final_status = 0;
     x->backend_status = 0;
     x->unwanted = 0;
+    if (x->held_back) {
+        pc_spool_clear(x->held_back);
+    }
     x->head_at = 0;
     if (x->before.kept) {
         x->before.kept = 0;

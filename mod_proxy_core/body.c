@@ -10,13 +10,9 @@
 #include "http_log.h"
 #include "http_protocol.h"
 
-#include "apr_file_io.h"
 #include "apr_strings.h"
 
 APLOG_USE_MODULE(proxy_core);
-
-/** A spooled body stays in memory up to this size. */
-#define SPOOL_MEMORY 65536
 
 static int expects_backend(const pc_exchange *x)
 {
@@ -73,6 +69,10 @@ int pc_body_setup(pc_exchange *x)
         /* Filters may make something else of it (mod_deflate), and change its fields when they do: read it first. */
         x->spool_first = 1;
         x->msg.content_length = -1;
+    }
+    if (x->pool->request.on) {
+        x->spool_first = 1;
+        x->state = PC_STATE_SPOOLING;
     }
     x->body = r->expecting_100 && expects_backend(x) ? PC_BODY_EXPECTED : PC_BODY_OPEN;
     x->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
@@ -135,40 +135,6 @@ apr_status_t pc_body_read(pc_exchange *x)
 
 /* ------------------------------------------------------------------ spool */
 
-static apr_status_t spool_file(pc_exchange *x)
-{
-    const char *dir;
-    char *name;
-    apr_status_t rv = apr_temp_dir_get(&dir, x->r->pool);
-
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    name = apr_pstrcat(x->r->pool, dir, "/proxy_core.XXXXXX", NULL);
-    rv = apr_file_mktemp(&x->spool_file, name, APR_FOPEN_CREATE | APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_EXCL,
-                         x->r->pool);
-    return rv == APR_SUCCESS ? apr_file_remove(name, x->r->pool) : rv;
-}
-
-static apr_status_t spool_bytes(pc_exchange *x, const char *data, apr_size_t len)
-{
-    apr_status_t rv = APR_SUCCESS;
-
-    x->spooled += (apr_off_t)len;
-    if (x->spooled <= SPOOL_MEMORY) {
-        pc_buf_add(x->spool, data, len);
-        return APR_SUCCESS;
-    }
-    if (!x->spool_file) {
-        rv = spool_file(x);
-        if (rv == APR_SUCCESS && x->spool->len) {
-            rv = apr_file_write_full(x->spool_file, x->spool->p, x->spool->len, NULL);
-        }
-    }
-    return rv == APR_SUCCESS ? apr_file_write_full(x->spool_file, data, len, NULL) : rv;
-}
-
-/* Bytes are copied: to keep the bucket of each of a client's tiny chunks would take a hundred times their size. */
 static apr_status_t spool_in(pc_exchange *x)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -180,7 +146,8 @@ static apr_status_t spool_in(pc_exchange *x)
 
         rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS && len) {
-            rv = spool_bytes(x, data, len);
+            x->spooled += (apr_off_t)len;
+            rv = pc_spool_write(x->spool, data, len);
         }
         apr_bucket_delete(b);
     }
@@ -192,8 +159,7 @@ apr_status_t pc_body_spool(pc_exchange *x)
     apr_status_t rv, kept;
 
     if (!x->spool) {
-        x->spool = apr_pcalloc(x->r->pool, sizeof(*x->spool));
-        x->spool->pool = x->r->pool;
+        x->spool = pc_spool_make(x->r->pool, x->c->bucket_alloc, x->pool->request.memory, x->pool->request.file);
         x->client_at = x->now;
     }
     do {
@@ -220,18 +186,8 @@ apr_status_t pc_body_spool(pc_exchange *x)
 
 void pc_body_rewind(pc_exchange *x)
 {
-    apr_bucket *b;
-
     apr_brigade_cleanup(x->in);
-    if (x->spool_file && x->spooled) {
-        b = apr_brigade_insert_file(x->in, x->spool_file, 0, x->spooled, x->r->pool);
-        /* mapped pages would count as ours */
-        (void)apr_bucket_file_enable_mmap(b, 0);
-    }
-    else if (x->spool->len) {
-        b = apr_bucket_immortal_create(x->spool->p, x->spool->len, x->c->bucket_alloc);
-        APR_BRIGADE_INSERT_TAIL(x->in, b);
-    }
+    pc_spool_show(x->spool, x->in);
     x->body = PC_BODY_READ;
     x->in_next = APR_BRIGADE_FIRST(x->in);
     if (x->in_next == APR_BRIGADE_SENTINEL(x->in)) {

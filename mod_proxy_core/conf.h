@@ -7,6 +7,7 @@
 #define PC_CONF_H
 
 #include "mod_proxy_core.h"
+#include "spool.h"
 
 #include "httpd.h"
 #include "http_config.h"
@@ -91,7 +92,8 @@ typedef struct pc_pool_conf {
     unsigned retry_on;                 /* PC_RETRY_* */
     apr_interval_time_t disable_time;  /* 1 s */
     pc_forwarded forwarded;
-    apr_array_header_t *trust; /* of apr_ipsubnet_t *: whose forwarding fields are believed; NULL: nobody's */
+    apr_array_header_t *trust;       /* of apr_ipsubnet_t *: whose forwarding fields are believed; NULL: nobody's */
+    pc_spool_conf request, response; /* ProxyCoreRequestBuffering, ProxyCoreResponseBuffering */
     unsigned expect_local : 1;
     unsigned async : 1; /* ProxyCoreAsync auto */
     unsigned inline_form : 1;

@@ -420,6 +420,10 @@ const command_rec pc_conf_commands[] = {
                   "Who decides on 100-continue: forward (the backend) or local (this server)"),
     AP_INIT_TAKE1("ProxyCoreAsync", pc_set_async, NULL, RSRC_CONF,
                   "auto gives the worker thread back while a backend or a client is slow; off never does"),
+    AP_INIT_TAKE_ARGV("ProxyCoreRequestBuffering", pc_set_buffering, NULL, RSRC_CONF,
+                      "Read a request's body before a backend is asked: off, or on [spool=SIZE]"),
+    AP_INIT_TAKE_ARGV("ProxyCoreResponseBuffering", pc_set_buffering, NULL, RSRC_CONF,
+                      "Take an answer off the backend as fast as it comes: off, or on [spool=SIZE] [file=SIZE]"),
 
     AP_INIT_TAKE_ARGV(
         "ProxyCorePass", set_pass, NULL, ANY_SECTION,
@@ -437,8 +441,6 @@ const command_rec pc_conf_commands[] = {
     LATER("ProxyCoreResolve", "off", RSRC_CONF, "How often names are looked up again: off (once, at start)"),
     LATER("ProxyCoreSticky", "off", RSRC_CONF, "Pin a client to a backend: off"),
     LATER("ProxyCoreHealthCheck", "off", RSRC_CONF, "Ask backends whether they are well: off"),
-    LATER("ProxyCoreRequestBuffering", "off", RSRC_CONF, "Read the request before the backend is asked: off"),
-    LATER("ProxyCoreResponseBuffering", "off", RSRC_CONF, "Take the whole answer off the backend first: off"),
     LATER("ProxyCoreRewriteRequest", NULL, ANY_SECTION, "Rewrite the request for the backend (not available yet)"),
     LATER("ProxyCoreRewriteResponse", NULL, ANY_SECTION, "Rewrite the backend's response fields (not available yet)"),
     LATER("ProxyCoreXSendfile", "off", ANY_SECTION, "Let the backend answer with a file's name: off"),

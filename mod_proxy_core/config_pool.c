@@ -37,6 +37,9 @@ pc_pool_conf *pc_pool_conf_make(apr_pool_t *p, const char *name, const char *sou
     pool->disable_time = SECONDS(1);
     pool->forwarded = PC_FORWARDED_X;
     pool->async = 1;
+    pool->request.memory = pool->response.memory = PC_SPOOL_MEMORY;
+    pool->request.file = -1; /* LimitRequestBody bounds it */
+    pool->response.file = PC_SPOOL_FILE;
     return pool;
 }
 
@@ -143,7 +146,7 @@ const char *pc_conf_expr(cmd_parms *cmd, const char *text, ap_expr_info_t **out)
                  : NULL;
 }
 
-static const char *wrong_value(cmd_parms *cmd, const char *value, const char *accepted)
+const char *pc_conf_wrong(cmd_parms *cmd, const char *value, const char *accepted)
 {
     return apr_pstrcat(cmd->pool, cmd->cmd->name, " ", value, ": accepted is ", accepted, NULL);
 }
@@ -262,7 +265,7 @@ const char *pc_set_keepalive(cmd_parms *cmd, void *mconfig, int argc, char *cons
             wrong = "on or off first, then max=N idle=DUR requests=N";
         }
         if (wrong) {
-            return wrong_value(cmd, argv[i], wrong);
+            return pc_conf_wrong(cmd, argv[i], wrong);
         }
     }
     if (pool->keep.on == 0 && argc > 1) {
@@ -280,17 +283,17 @@ const char *pc_set_queue(cmd_parms *cmd, void *mconfig, const char *n, const cha
         return wrong;
     }
     if (pc_value_int(n, 0, 1000000, &pool->queue)) {
-        return wrong_value(cmd, n, "a number from 0 to 1000000, then timeout=DUR");
+        return pc_conf_wrong(cmd, n, "a number from 0 to 1000000, then timeout=DUR");
     }
     if (timeout) {
         if (!(v = pc_value_of(timeout, "timeout"))) {
-            return wrong_value(cmd, timeout, "N timeout=DUR");
+            return pc_conf_wrong(cmd, timeout, "N timeout=DUR");
         }
         if ((wrong = pc_value_duration(v, &pool->queue_timeout))) {
-            return wrong_value(cmd, timeout, wrong);
+            return pc_conf_wrong(cmd, timeout, wrong);
         }
         if (pool->queue_timeout == 0) {
-            return wrong_value(cmd, timeout, "a time above 0");
+            return pc_conf_wrong(cmd, timeout, "a time above 0");
         }
     }
     return NULL;
@@ -318,13 +321,13 @@ const char *pc_set_timeout(cmd_parms *cmd, void *mconfig, int argc, char *const 
             ++k;
         }
         if (k == 5) {
-            return wrong_value(cmd, argc ? argv[i] : "", "connect=DUR send=DUR first=DUR idle=DUR total=DUR");
+            return pc_conf_wrong(cmd, argc ? argv[i] : "", "connect=DUR send=DUR first=DUR idle=DUR total=DUR");
         }
         if ((wrong = pc_value_duration(v, values[k]))) {
-            return wrong_value(cmd, argv[i], wrong);
+            return pc_conf_wrong(cmd, argv[i], wrong);
         }
         if (k < 4 && *values[k] == 0) {
-            return wrong_value(cmd, argv[i], "a time above 0 (only total=0 means none)");
+            return pc_conf_wrong(cmd, argv[i], "a time above 0 (only total=0 means none)");
         }
     }
     return NULL;
@@ -368,12 +371,12 @@ const char *pc_set_retry(cmd_parms *cmd, void *mconfig, const char *n, const cha
         return wrong;
     }
     if (pc_value_int(n, 0, 10, &pool->retries)) {
-        return wrong_value(cmd, n, "a number from 0 to 10, then on=connect,stale,reset,timeout,5xx");
+        return pc_conf_wrong(cmd, n, "a number from 0 to 10, then on=connect,stale,reset,timeout,5xx");
     }
     if (on) {
         v = pc_value_of(on, "on");
         wrong = v ? parse_retry_on(cmd->temp_pool, v, &pool->retry_on) : "N on=connect,stale,reset,timeout,5xx";
-        return wrong ? wrong_value(cmd, on, wrong) : NULL;
+        return wrong ? pc_conf_wrong(cmd, on, wrong) : NULL;
     }
     return NULL;
 }
@@ -384,10 +387,10 @@ const char *pc_set_disable_time(cmd_parms *cmd, void *mconfig, const char *arg)
     pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
 
     if (pool && (wrong = pc_value_duration(arg, &pool->disable_time))) {
-        return wrong_value(cmd, arg, wrong);
+        return pc_conf_wrong(cmd, arg, wrong);
     }
     if (pool && (pool->disable_time < 1000 || pool->disable_time > SECONDS(3600))) {
-        return wrong_value(cmd, arg, "a time from 1ms to 1h");
+        return pc_conf_wrong(cmd, arg, "a time from 1ms to 1h");
     }
     return wrong;
 }
@@ -413,7 +416,7 @@ const char *pc_set_forwarded(cmd_parms *cmd, void *mconfig, int argc, char *cons
             return NULL;
         }
     }
-    return wrong_value(cmd, argc ? argv[argc - 1] : "", "x-forwarded, forwarded, both or off");
+    return pc_conf_wrong(cmd, argc ? argv[argc - 1] : "", "x-forwarded, forwarded, both or off");
 }
 
 /** One of two words. @return 0, 1, or -1 */
@@ -432,7 +435,7 @@ const char *pc_set_expect(cmd_parms *cmd, void *mconfig, const char *arg)
         return wrong;
     }
     pool->expect_local = local == 1;
-    return local < 0 ? wrong_value(cmd, arg, "forward or local") : NULL;
+    return local < 0 ? pc_conf_wrong(cmd, arg, "forward or local") : NULL;
 }
 
 const char *pc_set_async(cmd_parms *cmd, void *mconfig, const char *arg)
@@ -445,5 +448,5 @@ const char *pc_set_async(cmd_parms *cmd, void *mconfig, const char *arg)
         return wrong;
     }
     pool->async = automatic == 1;
-    return automatic < 0 ? wrong_value(cmd, arg, "auto or off") : NULL;
+    return automatic < 0 ? pc_conf_wrong(cmd, arg, "auto or off") : NULL;
 }

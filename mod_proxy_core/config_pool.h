@@ -31,6 +31,8 @@ pc_pool_conf *pc_conf_pool_of(cmd_parms *cmd, void *mconfig, int once, const cha
 const char *pc_conf_expr(cmd_parms *cmd, const char *text, ap_expr_info_t **out);
 /** 1 while a .htaccess file is read. */
 int pc_conf_in_htaccess(cmd_parms *cmd);
+/** "DIRECTIVE value: accepted is ..." */
+const char *pc_conf_wrong(cmd_parms *cmd, const char *value, const char *accepted);
 
 const char *pc_set_protocol(cmd_parms *cmd, void *mconfig, const char *name);
 const char *pc_set_backend(cmd_parms *cmd, void *mconfig, int argc, char *const argv[]);
@@ -43,5 +45,6 @@ const char *pc_set_disable_time(cmd_parms *cmd, void *mconfig, const char *arg);
 const char *pc_set_forwarded(cmd_parms *cmd, void *mconfig, int argc, char *const argv[]);
 const char *pc_set_expect(cmd_parms *cmd, void *mconfig, const char *arg);
 const char *pc_set_async(cmd_parms *cmd, void *mconfig, const char *arg);
+const char *pc_set_buffering(cmd_parms *cmd, void *mconfig, int argc, char *const argv[]);
 
 #endif /* PC_CONFIG_POOL_H */

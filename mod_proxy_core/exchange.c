@@ -2,9 +2,11 @@
 /*
  * The exchange's states.
  *
- *   ROUTED ──lease──▶ [SPOOLING] ──▶ CONNECTING ──▶ SENDING ──▶ AWAITING ──▶ STREAMING ──▶ DONE
+ *   ROUTED ──lease──▶ [SPOOLING] ──▶ CONNECTING ──▶ SENDING ──▶ AWAITING ──▶ STREAMING ──▶ [DRAINING] ──▶ DONE
  *      └──full──▶ QUEUED ──granted──┘      ▲             └── the head may come while the body is still sent ──┘
  *                                          └── pc_fail(): another try
+ *
+ * With ProxyCoreRequestBuffering SPOOLING comes first of all, without a lease.
  *
  * Each step_…() either moves on (PC_STEP_AGAIN), says what it waits for (x->want, PC_STEP_WAIT) or is done. Deadlines
  * are derived from times that the exchange keeps anyway (due_of), so that no timer has to be moved with each byte.
@@ -24,6 +26,8 @@ APLOG_USE_MODULE(proxy_core);
 /** How long a backend may keep silent on Expect: 100-continue before the client is told to go on. */
 #define EXPECT_WAIT apr_time_from_sec(1)
 #define BACKLOG_RETRY apr_time_from_msec(5)
+/** How often a silent upload is looked after. */
+#define LOOK_PAUSE apr_time_from_sec(1)
 
 static apr_status_t cleanup_exchange(void *data)
 {
@@ -216,7 +220,7 @@ static pc_step step_spooling(pc_exchange *x)
         return pc_exchange_end(x, rc, "client-body");
     }
     x->lease_at = x->now; /* it has had nothing to do yet */
-    x->state = PC_STATE_CONNECTING;
+    x->state = x->lease.held ? PC_STATE_CONNECTING : PC_STATE_ROUTED;
     return PC_STEP_AGAIN;
 }
 
@@ -326,6 +330,9 @@ static void say_what_talk_wants(pc_exchange *x)
         x->want |= PC_WANT_CLIENT_READ;
     }
     x->want |= x->blocked ? PC_WANT_CLIENT_WRITE : PC_WANT_BACKEND_READ;
+    if (x->blocked && x->pool->response.on && pc_hold_has_room(x)) {
+        x->want |= PC_WANT_BACKEND_READ;
+    }
     if (x->link->read_needs_write || x->link->write_needs_read) {
         x->want = crossed_wants(x->link, x->want);
     }
@@ -408,6 +415,20 @@ static apr_interval_time_t client_timeout(const pc_exchange *x)
     return x->r->server->timeout;
 }
 
+/* mod_reqtimeout finds that a body takes too long when it is asked for more of it, and no sooner. */
+static void due_of_client_read(pc_exchange *x)
+{
+    const ap_filter_t *f;
+
+    due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x));
+    for (f = x->c->input_filters; f; f = f->next) {
+        if (!strcmp(f->frec->name, "reqtimeout")) {
+            due_at(x, PC_DUE_LOOK, x->now, LOOK_PAUSE);
+            return;
+        }
+    }
+}
+
 static void due_of_talk(pc_exchange *x)
 {
     const pc_timeouts *t = &x->pool->timeout;
@@ -418,10 +439,16 @@ static void due_of_talk(pc_exchange *x)
     if (x->want & PC_WANT_BACKEND_WRITE) {
         due_at(x, PC_DUE_SEND, x->last_write, t->send);
     }
-    if (x->want & (PC_WANT_CLIENT_READ | PC_WANT_CLIENT_WRITE)) {
+    if (x->want & PC_WANT_CLIENT_READ) {
+        due_of_client_read(x);
+    }
+    else if (x->want & PC_WANT_CLIENT_WRITE) {
         due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x));
     }
-    else if (x->want & PC_WANT_BACKEND_READ) {
+    if (x->held_back && pc_hold_feed_due(x)) {
+        due_at(x, PC_DUE_FEED, pc_hold_feed_due(x), 1);
+    }
+    if ((x->want & PC_WANT_BACKEND_READ) && !(x->want & PC_WANT_CLIENT_READ)) {
         if (x->state == PC_STATE_AWAITING) {
             due_at(x, PC_DUE_FIRST, x->last_write, t->first);
         }
@@ -441,7 +468,8 @@ static void due_of(pc_exchange *x)
     x->due = PC_DUE_NOTHING;
     switch (x->state) {
     case PC_STATE_QUEUED: due_at(x, PC_DUE_QUEUE, x->queued_at, x->pool->queue_timeout); break;
-    case PC_STATE_SPOOLING: due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x)); break;
+    case PC_STATE_SPOOLING: due_of_client_read(x); break;
+    case PC_STATE_DRAINING: due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x)); return;
     case PC_STATE_CONNECTING:
         due_at(x, PC_DUE_CONNECT, x->connect_at, t->connect);
         if (retry == PC_DUE_RETRY_CONNECT) {
@@ -482,7 +510,15 @@ static pc_step client_too_slow(pc_exchange *x)
 static pc_step overdue(pc_exchange *x)
 {
     switch (x->due) {
+    case PC_DUE_LOOK:
     case PC_DUE_RETRY_CONNECT: return PC_STEP_AGAIN;
+    case PC_DUE_FEED:
+        pc_hold_feed(x, 1);
+        if (x->client_left) {
+            pc_exchange_client_left(x);
+            return PC_STEP_DONE;
+        }
+        return PC_STEP_AGAIN;
     case PC_DUE_CONTINUE:
         pc_body_continue(x);
         x->body = PC_BODY_OPEN;
@@ -511,6 +547,7 @@ pc_step pc_exchange_step(pc_exchange *x)
         case PC_STATE_SENDING:
         case PC_STATE_AWAITING:
         case PC_STATE_STREAMING: step = step_talk(x); break;
+        case PC_STATE_DRAINING: step = pc_hold_drain(x); break;
         default: return PC_STEP_DONE;
         }
         if (step == PC_STEP_WAIT) {

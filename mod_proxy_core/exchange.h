@@ -12,6 +12,7 @@
  *   answer.c    what a response head makes of the request  body.c   the client's body: read, 100, spool
  *   stderr.c    the application's standard error           notes.c  what the access log is told
  *   greet.c     what a new connection begins with
+ *   hold.c      answers that wait for their client
  */
 #ifndef PC_EXCHANGE_H
 #define PC_EXCHANGE_H
@@ -27,11 +28,12 @@
 typedef enum pc_state {
     PC_STATE_ROUTED,   /* nothing asked for yet */
     PC_STATE_QUEUED,   /* every backend is at its max */
-    PC_STATE_SPOOLING, /* a body of unknown length is read before a backend that must know it */
+    PC_STATE_SPOOLING, /* a body is read before a backend sees any of it */
     PC_STATE_CONNECTING,
     PC_STATE_SENDING,   /* head or body on their way out; the answer may have begun already */
     PC_STATE_AWAITING,  /* all is sent, no head yet */
     PC_STATE_STREAMING, /* the head is there */
+    PC_STATE_DRAINING,  /* the backend is through, the client is not */
     PC_STATE_DONE
 } pc_state;
 
@@ -56,7 +58,9 @@ typedef enum pc_due {
     PC_DUE_IDLE,
     PC_DUE_TOTAL,
     PC_DUE_PROCESS, /* timeouts of ours; the last is SpawnRequestTimeout */
-    PC_DUE_CLIENT   /* the client neither sends nor takes */
+    PC_DUE_CLIENT,  /* the client neither sends nor takes */
+    PC_DUE_LOOK,    /* a filter may have found that the client takes too long */
+    PC_DUE_FEED     /* a stream gets some of what is held back */
 } pc_due;
 
 /** The client's body. */
@@ -132,16 +136,18 @@ struct pc_exchange {
     unsigned client_dry : 1; /* the last read of the client's body found nothing */
     unsigned head_queued : 1;
     unsigned any_sent : 1; /* a byte of this try reached the socket */
-    pc_buf *spool;         /* a body read beforehand; kept for another try */
+    pc_spool *spool;       /* a body read beforehand; kept for another try */
     apr_off_t spooled;
-    unsigned spool_first : 1; /* its length is not known before filters are through with it */
-    apr_file_t *spool_file;
+    unsigned spool_first : 1; /* the backend is told of it when it is there */
 
     /* from the backend */
     apr_bucket_brigade *out;
     apr_size_t lot; /* size of the next read */
     apr_size_t log_bytes;
-    apr_off_t unwanted; /* bytes behind a head that is to have no body */
+    apr_off_t unwanted;   /* bytes behind a head that is to have no body */
+    pc_spool *held_back;  /* ProxyCoreResponseBuffering: what the client has not taken */
+    apr_time_t fed_at;    /* when it got some of that */
+    const char *cut_then; /* DRAINING: the answer broke off there; for the notes */
     /* What serves the request in place of this answer (a local redirect, a file): set by the head, called in handler
      * context once the answer was read to its end and the connection has gone back. @return as the handler */
     int (*instead)(pc_exchange *x);
@@ -223,13 +229,34 @@ int pc_body_replayable(const pc_exchange *x);
 int pc_reply_some(pc_exchange *x, pc_step *step);
 /** Let go what the client takes now. @return 1 when it is no longer blocked */
 int pc_reply_drain(pc_exchange *x);
-/** Pass x->out on. @return 0 when the client has left */
+/** Pass x->out on, or hold it back. @return 0 when the client has left */
 int pc_reply_pass(pc_exchange *x);
+/** Pass x->out on. @return as above */
+int pc_reply_pass_on(pc_exchange *x);
+/** Does the client's socket take more? */
+int pc_reply_client_takes(const pc_exchange *x);
 /** Before waiting for the backend: what was passed must be seen by the client. Never waits for it: while it takes nothing,
  *  x is blocked. */
 void pc_reply_flush(pc_exchange *x);
 /** The answer was cut short: make sure that nobody takes it for whole. */
 void pc_reply_cut(pc_exchange *x);
+
+/* hold.c; only with ProxyCoreResponseBuffering on */
+/** Must x->out wait? */
+int pc_hold_needed(const pc_exchange *x);
+/** Should the backend be read on, though the client takes nothing? */
+int pc_hold_has_room(const pc_exchange *x);
+/** Hold x->out back. */
+void pc_hold_out(pc_exchange *x);
+/** Pass what is held back, as far as the client takes it. @param lots  at most so many, 0: all */
+void pc_hold_feed(pc_exchange *x, int lots);
+/** @return when a stream should get some of what is held back; 0: nothing is */
+apr_time_t pc_hold_feed_due(const pc_exchange *x);
+/** The backend has nothing more to say: DRAINING, x->out included.
+ *  @param cut  NULL, or it failed: what the notes say @return 0: nothing is held back, cut it now */
+int pc_hold_until_drained(pc_exchange *x, const char *cut);
+/** A step of DRAINING. */
+pc_step pc_hold_drain(pc_exchange *x);
 
 /* answer.c */
 /** An interim head (1xx): relayed where it may be. */

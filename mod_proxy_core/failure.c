@@ -252,8 +252,12 @@ pc_step pc_fail(pc_exchange *x, pc_stage stage, pc_cause cause, const char *why)
     }
     pc_exchange_release(x, outcome_of(x, stage, cause), 0);
     if (x->head_passed) {
+        name = stage == PC_STAGE_BODY ? "cut" : name;
+        if (x->held_back && pc_hold_until_drained(x, name)) {
+            return PC_STEP_AGAIN;
+        }
         pc_reply_cut(x);
-        return pc_exchange_end(x, OK, stage == PC_STAGE_BODY ? "cut" : name);
+        return pc_exchange_end(x, OK, name);
     }
     if (status == HTTP_SERVICE_UNAVAILABLE) {
         say_when_to_retry(x);

@@ -25,8 +25,7 @@ APLOG_USE_MODULE(proxy_core);
 
 /* ------------------------------------------------------------------ the client's side */
 
-/* Does the client's socket take more? */
-static int client_takes(const pc_exchange *x)
+int pc_reply_client_takes(const pc_exchange *x)
 {
     struct pollfd p = { pc_client_fd(x), POLLOUT, 0 };
 
@@ -54,6 +53,15 @@ int pc_reply_drain(pc_exchange *x)
 
 int pc_reply_pass(pc_exchange *x)
 {
+    if (x->pool->response.on && pc_hold_needed(x)) {
+        pc_hold_out(x);
+        return !x->client_left;
+    }
+    return pc_reply_pass_on(x);
+}
+
+int pc_reply_pass_on(pc_exchange *x)
+{
     apr_status_t rv;
 
     if (APR_BRIGADE_EMPTY(x->out)) {
@@ -67,7 +75,7 @@ int pc_reply_pass(pc_exchange *x)
         return 0;
     }
     x->unflushed = 1;
-    if (!x->answered && !x->h2 && x->c->data_in_output_filters) {
+    if ((!x->answered || x->held_back) && !x->h2 && x->c->data_in_output_filters) {
         x->client_at = pc_now();
         (void)pc_reply_drain(x);
     }
@@ -76,8 +84,11 @@ int pc_reply_pass(pc_exchange *x)
 
 void pc_reply_flush(pc_exchange *x)
 {
+    if (x->held_back && pc_spool_length(x->held_back)) {
+        return; /* of a stream: behind that */
+    }
     /* what TLS or mod_deflate held back would be written with the thread waiting for it */
-    if (!client_takes(x)) {
+    if (!pc_reply_client_takes(x)) {
         if (!x->held) {
             x->client_at = x->now;
         }
@@ -86,7 +97,7 @@ void pc_reply_flush(pc_exchange *x)
     }
     x->held = 0;
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_flush_create(x->c->bucket_alloc));
-    (void)pc_reply_pass(x);
+    (void)pc_reply_pass_on(x);
     x->unflushed = 0;
 }
 
@@ -145,8 +156,12 @@ static pc_step answer_ended(pc_exchange *x, const pc_event *ev, int left_over)
     if (x->final_status) {
         return pc_exchange_end(x, x->final_status, "ok");
     }
+    if (x->pool->response.on && pc_hold_needed(x)) {
+        (void)pc_hold_until_drained(x, NULL);
+        return PC_STEP_AGAIN;
+    }
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(x->c->bucket_alloc));
-    (void)pc_reply_pass(x);
+    (void)pc_reply_pass_on(x);
     return pc_exchange_end(x, OK, x->client_left ? "client-left" : "ok");
 }
 
@@ -254,6 +269,18 @@ static int is_enough(pc_exchange *x, apr_off_t n)
     return x->unwanted > UNWANTED_MAX;
 }
 
+/* The client decides how fast the backend is read, unless what it does not take can be held back. */
+static int client_follows(pc_exchange *x)
+{
+    if (x->blocked && pc_reply_client_takes(x) && pc_reply_drain(x) && x->held_back) {
+        pc_hold_feed(x, 0);
+    }
+    if (!x->blocked) {
+        return !x->client_left;
+    }
+    return !x->client_left && x->pool->response.on && pc_hold_has_room(x);
+}
+
 int pc_reply_some(pc_exchange *x, pc_step *step)
 {
     static const pc_event no_more = { .type = PC_EV_END };
@@ -265,7 +292,7 @@ int pc_reply_some(pc_exchange *x, pc_step *step)
         *step = closed(x, 0);
         return 1;
     }
-    if (x->blocked && !(client_takes(x) && pc_reply_drain(x))) {
+    if (x->blocked && !client_follows(x)) {
         if (x->client_left) {
             pc_exchange_client_left(x);
             *step = PC_STEP_DONE;

@@ -99,8 +99,8 @@ good 'every directive of a block', <<'C';
     ProxyCoreResolve off
     ProxyCoreSticky off
     ProxyCoreHealthCheck off
-    ProxyCoreRequestBuffering off
-    ProxyCoreResponseBuffering off
+    ProxyCoreRequestBuffering on spool=1M
+    ProxyCoreResponseBuffering on spool=256K file=2G
     ProxyCoreXSendfile off
     ProxyCoreXRewrite off
     ProxyCoreMode responder
@@ -264,6 +264,15 @@ bad "$_->[0]", pool($_->[0]), $_->[1]
     ['ProxyCoreRetry 11', qr/from 0 to 10/], ['ProxyCoreRetry 1 on=always', qr/on=always: accepted is on= with a list of connect,stale/],
     ['ProxyCoreDisableTime 0', qr/from 1ms to 1h/], ['ProxyCoreForwarded yes', qr/accepted is x-forwarded, forwarded, both or off/],
     ['ProxyCoreForwarded both trust=10.0.0.0/8', qr/trust= is not available/], ['ProxyCoreExpect never', qr/accepted is forward or local/],
+    ['ProxyCoreRequestBuffering yes', qr/ProxyCoreRequestBuffering yes: accepted is off, or on \[spool=SIZE\]/],
+    ['ProxyCoreRequestBuffering on file=1M', qr/file=1M: accepted is off, or on \[spool=SIZE\]/],
+    ['ProxyCoreRequestBuffering off spool=1K', qr/spool=1K: accepted is off, or on/],
+    ['ProxyCoreRequestBuffering', qr/accepted is off, or on/],
+    ['ProxyCoreResponseBuffering on spool=2x', qr/spool=2x: accepted is a size such as/],
+    ['ProxyCoreResponseBuffering on spool=2G', qr/spool=2G: accepted is a size up to 1G/],
+    ['ProxyCoreResponseBuffering on spool=0 file=0', qr/spool=0 file=0: accepted is at least one of them above 0/],
+    ['ProxyCoreResponseBuffering on size=1K', qr/size=1K: accepted is off, or on \[spool=SIZE\] \[file=SIZE\]/],
+    ["ProxyCoreResponseBuffering on\nProxyCoreResponseBuffering off", qr/is given twice/],
     ['ProxyCoreAsync on', qr/ProxyCoreAsync on: accepted is auto or off/],
     ['ProxyCoreDocumentRoot srv', qr/ProxyCoreDocumentRoot srv: accepted is a path/],
     ['ProxyCoreDocumentRoot "/%{nosuch:"', qr/ProxyCoreDocumentRoot: the expression .* is wrong/],
@@ -273,8 +282,8 @@ bad "$_->[0]", pool($_->[0]), $_->[1]
     ['ProxyCoreSetEnv CONTENT_LENGTH 1', qr/this variable cannot be set/], ['ProxyCorePassEnv 1A', qr/no digit first/],
     ['ProxyCorePass app', qr/may not stand inside <ProxyCore>/];
 bad "$_ is of later", pool($_), qr/is not available in this version/
-    for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x', 'ProxyCoreRequestBuffering on',
-    'ProxyCoreResponseBuffering on', 'ProxyCoreRewriteRequest _uri a b', 'ProxyCoreRewriteResponse Location a b',
+    for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x',
+    'ProxyCoreRewriteRequest _uri a b', 'ProxyCoreRewriteResponse Location a b',
     'ProxyCoreXSendfile on', 'ProxyCoreXRewrite on', 'ProxyCoreMode authorizer', 'ProxyCoreMapExtension .php3 .php',
     'ProxyCoreUpgrade websocket', 'ProxyCoreErrorOverride on';
 

@@ -37,7 +37,7 @@ sub start {
 sub start_curl {
     my ($self, $server, $path, %arg) = @_;
     my $base = $self->{base} = work_dir() . '/curl-' . ++$number;
-    my @cmd = ('curl', '-s', '--http2-prior-knowledge', '--path-as-is', '-X', $self->{method}, '-D', "$base.head",
+    my @cmd = ('curl', '-s', '-N', '--http2-prior-knowledge', '--path-as-is', '-X', $self->{method}, '-D', "$base.head",
         '-o', "$base.body", '--max-time', $arg{max_time} || 60);
     push @cmd, '-I' if $self->{method} eq 'HEAD';
     my @fields = @{ $arg{fields} || [] };
