@@ -66,6 +66,7 @@ typedef struct pc_message {
     unsigned head_only : 1;   /**< the method is HEAD: the answer has no body whatever its head says */
     unsigned keep_alive : 1;  /**< the connection is wanted again: ask the backend to keep it */
     unsigned expect_100 : 1;  /**< send Expect: 100-continue (HTTP codecs only) */
+    const char *upgrade;      /**< protocols to offer, NULL: none; codecs with PC_CODEC_UPGRADE only */
 } pc_message;
 
 /** Most bytes that a codec puts before or behind a span of body, or says at the end of a body. */
@@ -128,6 +129,10 @@ typedef struct pc_event {
 #define PC_CODEC_NO_SCRIPTS \
     0x40 /**< with PC_CODEC_CGI: backends are applications and not folders of scripts. A section is passed by its URL, and
                                      unless ProxyCoreScript says otherwise SCRIPT_NAME is empty and PATH_INFO the path */
+
+/** Sends what message->upgrade offers. 101 is PC_EV_HEAD, only when it takes up one of the offers, and PC_EV_BODY are then
+ *  bytes of the other protocol. */
+#define PC_CODEC_UPGRADE 0x40
 
 typedef struct pc_codec {
     apr_size_t size;         /**< sizeof(pc_codec) of the header that the codec was built with */

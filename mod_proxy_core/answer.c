@@ -228,6 +228,10 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
         x->body = PC_BODY_STOPPED;
         x->c->keepalive = AP_CONN_CLOSE; /* before the head is made */
     }
+    if (head->status == HTTP_SWITCHING_PROTOCOLS && x->msg.upgrade) {
+        pc_tunnel_begin(x, head);
+        return;
+    }
     if (is_local_redirect(x, head, location)) {
         x->instead = follow_redirect;
         x->instead_data = location;

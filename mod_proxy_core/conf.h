@@ -8,6 +8,7 @@
 
 #include "mod_proxy_core.h"
 #include "spool.h"
+#include "upgrade.h"
 
 #include "httpd.h"
 #include "http_config.h"
@@ -94,6 +95,8 @@ typedef struct pc_pool_conf {
     pc_forwarded forwarded;
     apr_array_header_t *trust;       /* of apr_ipsubnet_t *: whose forwarding fields are believed; NULL: nobody's */
     pc_spool_conf request, response; /* ProxyCoreRequestBuffering, ProxyCoreResponseBuffering */
+    pc_upgrade upgrade;
+    apr_interval_time_t upgrade_drain; /* 30 s; 0: tunnels outlive the stopping of their child */
     unsigned expect_local : 1;
     unsigned async : 1; /* ProxyCoreAsync auto */
     unsigned inline_form : 1;

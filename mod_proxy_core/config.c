@@ -418,6 +418,8 @@ const command_rec pc_conf_commands[] = {
                       "TLS to https backends: verify=on|off ca=FILE-or-FOLDER cert=FILE key=FILE name=NAME"),
     AP_INIT_TAKE1("ProxyCoreExpect", pc_set_expect, NULL, RSRC_CONF,
                   "Who decides on 100-continue: forward (the backend) or local (this server)"),
+    AP_INIT_TAKE12("ProxyCoreUpgrade", pc_set_upgrade, NULL, RSRC_CONF,
+                   "Protocols that may take over a connection to the pool: off, websocket or any, then drain=DUR|off"),
     AP_INIT_TAKE1("ProxyCoreAsync", pc_set_async, NULL, RSRC_CONF,
                   "auto gives the worker thread back while a backend or a client is slow; off never does"),
     AP_INIT_TAKE_ARGV("ProxyCoreRequestBuffering", pc_set_buffering, NULL, RSRC_CONF,
@@ -447,7 +449,6 @@ const command_rec pc_conf_commands[] = {
     LATER("ProxyCoreXRewrite", "off", ANY_SECTION, "Let the backend send the request elsewhere: off"),
     LATER("ProxyCoreMode", "responder", ANY_SECTION, "The FastCGI role: responder"),
     LATER("ProxyCoreMapExtension", NULL, ANY_SECTION, "Serve one extension as another (not available yet)"),
-    LATER("ProxyCoreUpgrade", "off", RSRC_CONF, "Tunnel after 101: off"),
     LATER("ProxyCoreErrorOverride", "off", ANY_SECTION, "ErrorDocument instead of the backend's body: off"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
 };

@@ -36,6 +36,7 @@ pc_pool_conf *pc_pool_conf_make(apr_pool_t *p, const char *name, const char *sou
     pool->retry_on = PC_RETRY_CONNECT | PC_RETRY_STALE;
     pool->disable_time = SECONDS(1);
     pool->forwarded = PC_FORWARDED_X;
+    pool->upgrade_drain = SECONDS(30);
     pool->async = 1;
     pool->request.memory = pool->response.memory = PC_SPOOL_MEMORY;
     pool->request.file = -1; /* LimitRequestBody bounds it */
@@ -106,6 +107,10 @@ const char *pc_pool_conf_complete(apr_pool_t *p, pc_pool_conf *pool)
     }
     if (!pool->backends->nelts) {
         return "ProxyCoreBackend is missing: a pool has at least one";
+    }
+    if (pool->upgrade && !(pool->codec->flags & PC_CODEC_UPGRADE)) {
+        return apr_pstrcat(p, "ProxyCoreUpgrade: protocol ", pool->codec->name, " has no upgrades; accepted is off",
+                           NULL);
     }
     for (int i = 0; i < pool->backends->nelts; ++i) {
         usable += !APR_ARRAY_IDX(pool->backends, i, pc_backend_conf).backup;

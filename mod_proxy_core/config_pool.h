@@ -27,6 +27,8 @@ const char *pc_pool_conf_complete(apr_pool_t *p, pc_pool_conf *pool);
  *  @param once  1: the directive stands at most once in a block
  *  @return NULL: *wrong says why */
 pc_pool_conf *pc_conf_pool_of(cmd_parms *cmd, void *mconfig, int once, const char **wrong);
+/** "DIRECTIVE value: accepted is ..." */
+const char *pc_conf_wrong(cmd_parms *cmd, const char *value, const char *accepted);
 /** Parse an Apache string expression; within .htaccess without access to files. @return NULL or what is wrong */
 const char *pc_conf_expr(cmd_parms *cmd, const char *text, ap_expr_info_t **out);
 /** 1 while a .htaccess file is read. */
@@ -46,5 +48,6 @@ const char *pc_set_forwarded(cmd_parms *cmd, void *mconfig, int argc, char *cons
 const char *pc_set_expect(cmd_parms *cmd, void *mconfig, const char *arg);
 const char *pc_set_async(cmd_parms *cmd, void *mconfig, const char *arg);
 const char *pc_set_buffering(cmd_parms *cmd, void *mconfig, int argc, char *const argv[]);
+const char *pc_set_upgrade(cmd_parms *cmd, void *mconfig, const char *which, const char *drain);
 
 #endif /* PC_CONFIG_POOL_H */

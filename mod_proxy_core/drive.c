@@ -18,6 +18,8 @@
 
 /** A stream's reset cannot be seen through a descriptor: look at the connection this often. */
 #define H2_LOOK apr_time_from_msec(250)
+/** Nor can the end of the child be, which a tunnel is to notice. */
+#define STOP_LOOK apr_time_from_sec(1)
 
 int pc_client_fd(const pc_exchange *x)
 {
@@ -62,7 +64,7 @@ static short client_events(const pc_exchange *x)
     short events =
         (short)((x->want & PC_WANT_CLIENT_READ ? POLLIN : 0) | (x->want & PC_WANT_CLIENT_WRITE ? POLLOUT : 0));
 
-    if (!x->h2 && !(events & POLLIN)) {
+    if (!x->h2 && !x->tunnel && !(events & POLLIN)) {
         events |= POLLRDHUP;
     }
     return events;
@@ -79,6 +81,9 @@ static int poll_timeout(const pc_exchange *x, apr_interval_time_t max)
         if (wait < 0 || left < wait) {
             wait = left > 0 ? left : 0;
         }
+    }
+    if (x->tunnel && (wait < 0 || wait > STOP_LOOK)) {
+        wait = STOP_LOOK;
     }
     if (x->h2 && (wait < 0 || wait > H2_LOOK)) {
         wait = H2_LOOK;
@@ -99,6 +104,9 @@ int pc_drive_wait(pc_exchange *x, apr_interval_time_t max)
             n = add(p, n, x->link->fd, backend_events(x) & POLLIN);
             n = add(p, n, x->link->out_fd, backend_events(x) & POLLOUT);
         }
+    }
+    if (x->tunnel && !pc_tunnel_watches_client(x)) {
+        client_fd = -1;
     }
     if (client_fd != -1 && (client_events(x) || !x->h2)) {
         client = n;

@@ -4,7 +4,7 @@
  *
  *   ROUTED ──lease──▶ [SPOOLING] ──▶ CONNECTING ──▶ SENDING ──▶ AWAITING ──▶ STREAMING ──▶ [DRAINING] ──▶ DONE
  *      └──full──▶ QUEUED ──granted──┘      ▲             └── the head may come while the body is still sent ──┘
- *                                          └── pc_fail(): another try
+ *                                          └── pc_fail(): another try             (101: TUNNEL in place of STREAMING)
  *
  * With ProxyCoreRequestBuffering SPOOLING comes first of all, without a lease.
  *
@@ -133,6 +133,11 @@ pc_step pc_exchange_end(pc_exchange *x, int rc, const char *outcome)
 
 void pc_exchange_client_left(pc_exchange *x)
 {
+    if (x->state == PC_STATE_TUNNEL) {
+        x->client_left = 1;
+        (void)pc_tunnel_end(x, "client");
+        return;
+    }
     pc_send_abort(x);
     pc_exchange_release(x, PC_OUTCOME_OK, 0);
     x->c->aborted = 1;
@@ -344,10 +349,11 @@ static int too_early(const pc_exchange *x, int sent)
     return sent && x->can_park && x->state == PC_STATE_AWAITING && !pc_upstream_patient(x->pool, x->lease.index);
 }
 
-/* SpawnRequestTimeout of the process that has the request; 0: none. */
+/* SpawnRequestTimeout of the process that has the request; 0: none. Whoever keeps a tunnel open is not stuck. */
 static apr_interval_time_t process_timeout(const pc_exchange *x)
 {
-    return x->lease.held && x->state >= PC_STATE_CONNECTING && x->lease.backend->kind == PC_BACKEND_SPAWN
+    return x->lease.held && x->state >= PC_STATE_CONNECTING && x->state != PC_STATE_TUNNEL
+                   && x->lease.backend->kind == PC_BACKEND_SPAWN
                ? x->lease.proc.request_timeout
                : 0;
 }
@@ -388,7 +394,10 @@ static pc_step step_talk(pc_exchange *x)
         if (step != PC_STEP_WAIT) {
             return step;
         }
-    } while ((moved || sent == 2) && !talks_too_long(x));
+    } while ((moved || sent == 2) && !talks_too_long(x) && x->state != PC_STATE_TUNNEL);
+    if (x->state == PC_STATE_TUNNEL) {
+        return PC_STEP_AGAIN;
+    }
     if (x->unflushed && !x->blocked) {
         pc_reply_flush(x);
         if (x->client_left) {
@@ -458,6 +467,16 @@ static void due_of_talk(pc_exchange *x)
     }
 }
 
+static void due_of_tunnel(pc_exchange *x)
+{
+    apr_time_t stop = pc_tunnel_drain_at(x);
+
+    due_at(x, PC_DUE_IDLE, pc_tunnel_idle_since(x), x->pool->timeout.idle);
+    if (stop) {
+        due_at(x, PC_DUE_STOP, stop - 1, 1);
+    }
+}
+
 /* Which deadline is next. */
 static void due_of(pc_exchange *x)
 {
@@ -476,6 +495,7 @@ static void due_of(pc_exchange *x)
             due_at(x, PC_DUE_RETRY_CONNECT, x->now, BACKLOG_RETRY);
         }
         break;
+    case PC_STATE_TUNNEL: due_of_tunnel(x); break;
     default: due_of_talk(x); break;
     }
     due_at(x, PC_DUE_PROCESS, x->lease_at, process_timeout(x));
@@ -509,6 +529,9 @@ static pc_step client_too_slow(pc_exchange *x)
 /* The time of x->due has come. */
 static pc_step overdue(pc_exchange *x)
 {
+    if (x->state == PC_STATE_TUNNEL) {
+        return pc_tunnel_overdue(x);
+    }
     switch (x->due) {
     case PC_DUE_LOOK:
     case PC_DUE_RETRY_CONNECT: return PC_STEP_AGAIN;
@@ -548,6 +571,7 @@ pc_step pc_exchange_step(pc_exchange *x)
         case PC_STATE_AWAITING:
         case PC_STATE_STREAMING: step = step_talk(x); break;
         case PC_STATE_DRAINING: step = pc_hold_drain(x); break;
+        case PC_STATE_TUNNEL: step = pc_tunnel_step(x); break;
         default: return PC_STEP_DONE;
         }
         if (step == PC_STEP_WAIT) {

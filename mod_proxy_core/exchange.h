@@ -13,6 +13,7 @@
  *   stderr.c    the application's standard error           notes.c  what the access log is told
  *   greet.c     what a new connection begins with
  *   hold.c      answers that wait for their client
+ *   tunnel.c    behind 101: another protocol
  */
 #ifndef PC_EXCHANGE_H
 #define PC_EXCHANGE_H
@@ -34,6 +35,7 @@ typedef enum pc_state {
     PC_STATE_AWAITING,  /* all is sent, no head yet */
     PC_STATE_STREAMING, /* the head is there */
     PC_STATE_DRAINING,  /* the backend is through, the client is not */
+    PC_STATE_TUNNEL,    /* the head was 101 */
     PC_STATE_DONE
 } pc_state;
 
@@ -58,6 +60,7 @@ typedef enum pc_due {
     PC_DUE_IDLE,
     PC_DUE_TOTAL,
     PC_DUE_PROCESS, /* timeouts of ours; the last is SpawnRequestTimeout */
+    PC_DUE_STOP,    /* the child is stopping, and its tunnels with it */
     PC_DUE_CLIENT,  /* the client neither sends nor takes */
     PC_DUE_LOOK,    /* a filter may have found that the client takes too long */
     PC_DUE_FEED     /* a stream gets some of what is held back */
@@ -82,6 +85,7 @@ typedef enum pc_body_state {
 #define PC_REPLY_FIRST 8000
 
 typedef struct pc_exchange pc_exchange;
+typedef struct pc_tunnel pc_tunnel;
 struct pc_exchange {
     request_rec *r;
     conn_rec *c;
@@ -153,6 +157,7 @@ struct pc_exchange {
     int (*instead)(pc_exchange *x);
     const void *instead_data;
     const char *instead_state; /* for the notes: "redirect", … */
+    pc_tunnel *tunnel;         /* PC_STATE_TUNNEL */
     int final_status;          /* to be returned instead of the answer (304, 412) */
     int backend_status;
     int prior_status;          /* what an earlier try would have answered, */
@@ -267,6 +272,25 @@ void pc_answer_head(pc_exchange *x, const pc_head *head);
 int pc_answer_has_no_body(const pc_exchange *x);
 /** No byte of the answer has left: forget what was made of it, the request looks as it did before. */
 void pc_answer_forget(pc_exchange *x);
+
+/* tunnel.c */
+void pc_tunnel_register_hooks(apr_pool_t *p);
+void pc_tunnel_child_init(apr_pool_t *pchild);
+/** Offer the backend what of the request's Upgrade the pool allows: x->msg.upgrade. */
+void pc_tunnel_offer(pc_exchange *x);
+/** 101 came: pass it on, state TUNNEL. Bytes behind it are passed as a body is. */
+void pc_tunnel_begin(pc_exchange *x, const pc_head *head);
+pc_step pc_tunnel_step(pc_exchange *x);
+/** The end; why: for the notes. */
+pc_step pc_tunnel_end(pc_exchange *x, const char *why);
+/** The time of x->due has come. */
+pc_step pc_tunnel_overdue(pc_exchange *x);
+/** When the last byte passed. */
+apr_time_t pc_tunnel_idle_since(const pc_exchange *x);
+/** When it must end because the child is stopping; 0: it is not. */
+apr_time_t pc_tunnel_drain_at(pc_exchange *x);
+/** Is there anything to be learnt from the client's descriptor? The end of what a client sends is not that of a tunnel. */
+int pc_tunnel_watches_client(const pc_exchange *x);
 
 /* stderr.c */
 /** Bytes of the application's standard error. */

@@ -101,8 +101,11 @@ static int handler(request_rec *r)
         return rc;
     }
     x->may_linger = 1;
+    x->can_park = parkable != 0;
+    if (x->pool->upgrade) {
+        pc_tunnel_offer(x);
+    }
     if (parkable) {
-        x->can_park = 1;
         return run_parkable(x);
     }
     return pc_drive(x);
@@ -147,6 +150,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     }
     pc_conf_each_pool(s, init_upstream, pchild);
     pc_park_child_init(pchild);
+    pc_tunnel_child_init(pchild);
     pc_linger_child_init(pchild);
     rv = pc_pool_child_init(pchild, s);
     if (rv != APR_SUCCESS) {
@@ -182,6 +186,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_FIRST);
     pc_route_register_hooks(p);
     pc_park_register_hooks(p);
+    pc_tunnel_register_hooks(p);
     pc_status_register_hooks(p);
     pc_tls_register_hooks();
 }

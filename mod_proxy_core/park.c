@@ -255,7 +255,8 @@ static apr_interval_time_t park_time(const pc_exchange *x)
 
 static int set_interest(pc_exchange *x, pc_perch *p)
 {
-    unsigned backend = 0, out = 0, client = EPOLLRDHUP;
+    unsigned backend = 0, out = 0, client = x->tunnel ? 0 : EPOLLRDHUP;
+    int client_fd = x->tunnel && !pc_tunnel_watches_client(x) ? -1 : pc_client_fd(x);
     int fd = x->link ? x->link->fd : -1, out_fd = x->link ? x->link->out_fd : -1;
 
     if (x->want & PC_WANT_BACKEND_READ) {
@@ -272,7 +273,7 @@ static int set_interest(pc_exchange *x, pc_perch *p)
     }
     return interest(p, &p->backend_fd, &p->backend_events, backend ? fd : -1, backend)
            && interest(p, &p->out_fd, &p->out_events, out ? out_fd : -1, out)
-           && interest(p, &p->client_fd, &p->client_events, pc_client_fd(x), client);
+           && interest(p, &p->client_fd, &p->client_events, client_fd, client);
 }
 
 int pc_park(pc_exchange *x)
@@ -327,6 +328,10 @@ static void look_around(pc_exchange *x)
     struct epoll_event ev[4];
     int i, n = epoll_wait(x->perch->epfd, ev, 4, 0);
     unsigned left = EPOLLHUP | EPOLLERR | (x->want & PC_WANT_CLIENT_READ ? 0 : EPOLLRDHUP);
+
+    if (x->tunnel && (x->want & PC_WANT_CLIENT_READ)) {
+        left = 0; /* the read tells, behind what the client has sent before */
+    }
 
     for (i = 0; i < n; i++) {
         if (ev[i].data.fd == perches.ready) {

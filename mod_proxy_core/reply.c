@@ -53,7 +53,7 @@ int pc_reply_drain(pc_exchange *x)
 
 int pc_reply_pass(pc_exchange *x)
 {
-    if (x->pool->response.on && pc_hold_needed(x)) {
+    if (x->pool->response.on && !x->tunnel && pc_hold_needed(x)) {
         pc_hold_out(x);
         return !x->client_left;
     }
@@ -156,7 +156,7 @@ static pc_step answer_ended(pc_exchange *x, const pc_event *ev, int left_over)
     if (x->final_status) {
         return pc_exchange_end(x, x->final_status, "ok");
     }
-    if (x->pool->response.on && pc_hold_needed(x)) {
+    if (x->pool->response.on && !x->tunnel && pc_hold_needed(x)) {
         (void)pc_hold_until_drained(x, NULL);
         return PC_STEP_AGAIN;
     }
@@ -183,7 +183,12 @@ static pc_step one_event(pc_exchange *x, apr_bucket *rx, const char *base, const
 {
     switch (ev->type) {
     case PC_EV_INTERIM: pc_answer_interim(x, ev->head); break;
-    case PC_EV_HEAD: pc_answer_head(x, ev->head); break;
+    case PC_EV_HEAD:
+        if (ev->head->status == HTTP_SWITCHING_PROTOCOLS && x->iov_n) {
+            return pc_fail(x, PC_STAGE_HEAD, PC_CAUSE_MALFORMED, "101 before it had the request");
+        }
+        pc_answer_head(x, ev->head);
+        break;
     case PC_EV_BODY: body_span(x, rx, base, ev); break;
     case PC_EV_LOG: pc_stderr_log(x, ev->data, ev->len); break;
     case PC_EV_END: return answer_ended(x, ev, left_over);
@@ -321,7 +326,7 @@ int pc_reply_some(pc_exchange *x, pc_step *step)
         *step = answer_ended(x, &no_more, 1);
         return 1;
     }
-    if (*step == PC_STEP_WAIT && x->state == PC_STATE_STREAMING && !pc_reply_pass(x)) {
+    if (*step == PC_STEP_WAIT && (x->state == PC_STATE_STREAMING || x->state == PC_STATE_TUNNEL) && !pc_reply_pass(x)) {
         pc_exchange_client_left(x);
         *step = PC_STEP_DONE;
     }

@@ -360,6 +360,14 @@ ssize_t pc_link_send(pc_link *link, const struct iovec *iov, int n)
     return sent;
 }
 
+int pc_link_shut(pc_link *link)
+{
+    if (link->ops) {
+        return link->ops->shut && link->ops->shut(link);
+    }
+    return shutdown(link->out_fd, SHUT_WR) == 0;
+}
+
 int pc_link_is_stale(pc_link *link)
 {
     char c;

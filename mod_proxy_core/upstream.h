@@ -25,6 +25,8 @@ typedef struct pc_link_ops {
     ssize_t (*recv)(pc_link *link, void *buf, apr_size_t size, int wait);
     /** As pc_link_send(). */
     ssize_t (*send)(pc_link *link, const struct iovec *iov, int n);
+    /** As pc_link_shut(); NULL: cannot. */
+    int (*shut)(pc_link *link);
     /** What belongs to the link beside its descriptors. Before these are closed; may be NULL. */
     void (*close)(pc_link *link);
     /** As pc_link_is_stale(); NULL: what is readable is stale. */
@@ -74,6 +76,8 @@ int pc_link_is_stale(pc_link *link);
 ssize_t pc_link_recv(pc_link *link, void *buf, apr_size_t size, int wait);
 /** Write without waiting. @return bytes, -1: errno (EAGAIN: not now) */
 ssize_t pc_link_send(pc_link *link, const struct iovec *iov, int n);
+/** Say that nothing more will be sent, and go on to read. @return 0: this connection cannot be closed in one direction */
+int pc_link_shut(pc_link *link);
 
 /** Is the number of requests at once bounded, so that an idle connection could keep others out? Such a connection is
  *  only kept to be handed to a request of this child that waits for it. */

@@ -12,6 +12,7 @@
 #include "../chunked.h"
 #include "../connection.h"
 #include "../head.h"
+#include "../upgrade.h"
 
 #include "apr_strings.h"
 
@@ -36,6 +37,7 @@ typedef struct http_state {
 
 static const char TOO_MANY_INTERIM[] = "more than 10 interim responses";
 static const char UNASKED_101[] = "101 (Switching Protocols) without an upgrade asked for";
+static const char OTHER_101[] = "101 (Switching Protocols) to a protocol that was not offered";
 static const char BAD_CODING[] = "Transfer-Encoding is not exactly \"chunked\"";
 static const char CUT_INTERIM[] = "closed behind an interim response, before the final one";
 static const char CUT_LENGTH[] = "closed before the end of the body that Content-Length announced";
@@ -59,6 +61,7 @@ static int is_codecs_own(const pc_field *f)
     switch (f->name_len) {
     case 4: return PC_FIELD_IS(f, "Host");
     case 6: return PC_FIELD_IS(f, "Expect");
+    case 7: return PC_FIELD_IS(f, "Upgrade");
     case 10: return PC_FIELD_IS(f, "Connection");
     case 14: return PC_FIELD_IS(f, "Content-Length");
     case 17: return PC_FIELD_IS(f, "Transfer-Encoding");
@@ -135,6 +138,11 @@ static char *put_framing(char *p, const pc_message *m)
     if (m->body && m->expect_100) {
         p = PUT(p, "Expect: 100-continue\r\n");
     }
+    if (m->upgrade) {
+        p = PUT(p, "Connection: Upgrade\r\nUpgrade: ");
+        p = put(p, m->upgrade, strlen(m->upgrade));
+        return PUT(p, "\r\n");
+    }
     return m->keep_alive ? p : PUT(p, "Connection: close\r\n");
 }
 
@@ -152,6 +160,7 @@ static const char *http_head(void *state, pc_buf *out)
     for (i = 0; i < m->nfields; i++) {
         size += m->fields[i].name_len + m->fields[i].value_len + 4;
     }
+    size += m->upgrade ? strlen(m->upgrade) : 0;
     begin = pc_buf_reserve(out, size);
     p = put(begin, m->method, method);
     *p++ = ' ';
@@ -260,10 +269,7 @@ static void frame_body(http_state *s, pc_head *head, pc_coding coding)
 
 static void take_interim(http_state *s, pc_head *head, pc_event *ev)
 {
-    if (head->status == 101) {
-        set_error(s, ev, UNASKED_101); /* CVE-2019-17567 */
-    }
-    else if (++s->interims > INTERIM_MAX) {
+    if (++s->interims > INTERIM_MAX) {
         set_error(s, ev, TOO_MANY_INTERIM); /* CVE-2008-2364 */
     }
     else {
@@ -274,14 +280,55 @@ static void take_interim(http_state *s, pc_head *head, pc_event *ev)
     }
 }
 
+/* The protocol that a 101 names, NULL: none, or two fields of them. */
+static const char *chosen_protocol(const pc_head *head)
+{
+    const char *chosen = NULL;
+    apr_size_t i;
+
+    for (i = 0; i < head->nfields; i++) {
+        if (PC_FIELD_IS(&head->fields[i], "Upgrade")) {
+            if (chosen) {
+                return NULL;
+            }
+            chosen = head->fields[i].value;
+        }
+    }
+    return chosen;
+}
+
+/* CVE-2019-17567: bytes are only passed unread where both sides have agreed on it. */
+static void take_switch(http_state *s, pc_head *head, pc_event *ev)
+{
+    const char *chosen = chosen_protocol(head);
+
+    if (!s->m->upgrade || !s->sent || s->head.minor == 0) {
+        set_error(s, ev, UNASKED_101);
+        return;
+    }
+    if (!chosen || !pc_upgrade_is_offered(s->m->upgrade, chosen)) {
+        set_error(s, ev, OTHER_101);
+        return;
+    }
+    drop_length(head);
+    s->stage = STAGE_CLOSE;
+    s->close = 1;
+    ev->type = PC_EV_HEAD;
+    ev->head = head;
+}
+
 static void take_head(http_state *s, pc_event *ev)
 {
     pc_head *head = &s->head.head;
     pc_connection c;
 
-    pc_connection_take(head, 0, &c);
+    pc_connection_take(head, head->status == 101, &c);
     if (c.close || c.malformed || (s->head.minor == 0 && !c.keep_alive)) {
         s->close = 1;
+    }
+    if (head->status == 101) {
+        take_switch(s, head, ev);
+        return;
     }
     if (head->status < 200) {
         take_interim(s, head, ev);
@@ -388,7 +435,7 @@ static void http_eof(void *state, pc_event *ev)
 const pc_codec pc_http_codec = {
     .size = sizeof(pc_codec),
     .name = "http",
-    .flags = PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT,
+    .flags = PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_UPGRADE,
     .default_port = 80,
     .state_size = sizeof(http_state),
     .start = http_start,
@@ -403,7 +450,7 @@ const pc_codec pc_http_codec = {
 const pc_codec pc_https_codec = {
     .size = sizeof(pc_codec),
     .name = "https",
-    .flags = PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_TLS,
+    .flags = PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_TLS | PC_CODEC_UPGRADE,
     .default_port = 443,
     .state_size = sizeof(http_state),
     .start = http_start,

@@ -285,7 +285,7 @@ bad "$_ is of later", pool($_), qr/is not available in this version/
     for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x',
     'ProxyCoreRewriteRequest _uri a b', 'ProxyCoreRewriteResponse Location a b',
     'ProxyCoreXSendfile on', 'ProxyCoreXRewrite on', 'ProxyCoreMode authorizer', 'ProxyCoreMapExtension .php3 .php',
-    'ProxyCoreUpgrade websocket', 'ProxyCoreErrorOverride on';
+    'ProxyCoreErrorOverride on';
 
 # ---------------------------------------------------------------- passes
 

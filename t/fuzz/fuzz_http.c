@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_proxy_core/protocols/http.c mod_proxy_core/chunked.c mod_proxy_core/connection.c mod_proxy_core/head.c mod_proxy_core/buf.c */
+/* sources: mod_proxy_core/protocols/http.c mod_proxy_core/chunked.c mod_proxy_core/connection.c mod_proxy_core/head.c mod_proxy_core/upgrade.c mod_proxy_core/buf.c */
 /* F1 F11 F23: what a backend may answer over HTTP. */
 #include "fuzz.h"
 
@@ -14,5 +14,6 @@ static void transcribe(transcript *t, int how, const char *bytes, size_t len, cu
     m.target = "/";
     m.keep_alive = !(how & 1);
     m.head_only = !!(how & 2);
+    m.upgrade = how & 8 ? "websocket, foo/1" : NULL;
     tr_codec(t, &pc_http_codec, &m, how & 4 ? TR_UNSENT : 0, bytes, len, cut);
 }

@@ -455,7 +455,7 @@ static void requests(void **state)
 {
     static const size_t bodies[] = { 0, 1, 65528, 65529, 65535, 65536, 200000 };
     static const pc_field vars[] = { { "REQUEST_METHOD", "POST", 14, 4 }, { "EMPTY", "", 5, 0 } };
-    pc_message m = { "POST", NULL, NULL, vars, 2, 0, 1, 0, 1, 0 };
+    pc_message m = { .method = "POST", .fields = vars, .nfields = 2, .body = 1, .keep_alive = 1 };
     seen s;
     size_t i;
 
@@ -489,7 +489,7 @@ static void parameters(void **state)
                                       65519, 65520, 65521, 65528, 65535, 65536, 131056, 300000 };
     char *text = malloc(300001);
     pc_field f[3] = { { "A", "b", 1, 1 }, { "LONG", text, 4, 0 }, { "Z", "y", 1, 1 } };
-    pc_message m = { "GET", NULL, NULL, f, 3, 0, 0, 0, 1, 0 };
+    pc_message m = { .method = "GET", .fields = f, .nfields = 3, .keep_alive = 1 };
     size_t i;
 
     (void)state;
@@ -537,7 +537,7 @@ static void whole_pairs(void **state)
     static char text[65535];
     static const size_t lengths[] = { 0, 1, 127, 128, 1000, 8190, 32751, 32752, 65518, 65519 };
     pc_field f[300];
-    pc_message m = { "GET", NULL, NULL, f, 300, 0, 0, 0, 1, 0 };
+    pc_message m = { .method = "GET", .fields = f, .nfields = 300, .keep_alive = 1 };
     size_t i, n;
 
     (void)state;
@@ -578,7 +578,7 @@ static void whole_pairs(void **state)
 static void too_large(void **state)
 {
     pc_field f = { "A", NULL, 1, 16 * 1024 * 1024 };
-    pc_message m = { "GET", NULL, NULL, &f, 1, 0, 0, 0, 1, 0 };
+    pc_message m = { .method = "GET", .fields = &f, .nfields = 1, .keep_alive = 1 };
     pc_buf b = { NULL, 0, 0, tr_pool() };
     void *codec_state = calloc(1, pc_fastcgi_codec.state_size);
 

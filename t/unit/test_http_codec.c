@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_proxy_core/protocols/http.c mod_proxy_core/chunked.c mod_proxy_core/connection.c mod_proxy_core/head.c mod_proxy_core/buf.c */
+/* sources: mod_proxy_core/protocols/http.c mod_proxy_core/chunked.c mod_proxy_core/connection.c mod_proxy_core/head.c mod_proxy_core/upgrade.c mod_proxy_core/buf.c */
 /* F1 F11 F23: the HTTP/1.1 codec. Each answer is decoded whole, cut at every byte, and byte by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@
 
 #define HEAD_ONLY 0x10 /* the request was HEAD */
 #define CLOSING 0x20   /* the connection is not wanted again */
+#define OFFERED 0x40   /* websocket and foo/2 were offered */
 
 typedef struct answer_case {
     int flags; /* TR_*, HEAD_ONLY, CLOSING */
@@ -35,6 +36,7 @@ static void check_cut(const answer_case *c, cutting cut)
     m.host = "h";
     m.head_only = !!(c->flags & HEAD_ONLY);
     m.keep_alive = !(c->flags & CLOSING);
+    m.upgrade = c->flags & OFFERED ? "websocket, foo/2" : NULL;
     tr_codec(&t, &pc_http_codec, &m, c->flags, c->bytes, c->len, cut);
     if (!tr_is(&t, c->want, c->bytes, cut)) {
         fail();
@@ -163,6 +165,25 @@ static void interim(void **state)
         /* CVE-2019-17567 */
         { 0, IN("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"),
           "ERROR 101 (Switching Protocols) without an upgrade asked for" },
+        { OFFERED | TR_UNSENT, IN("HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"),
+          "ERROR 101 (Switching Protocols) without an upgrade asked for" },
+        { OFFERED, IN("HTTP/1.0 101 S\r\nUpgrade: websocket\r\n\r\n"),
+          "ERROR 101 (Switching Protocols) without an upgrade asked for" },
+        { OFFERED, IN("HTTP/1.1 101 S\r\nUpgrade: foo\r\n\r\n"),
+          "ERROR 101 (Switching Protocols) to a protocol that was not offered" },
+        { OFFERED, IN("HTTP/1.1 101 S\r\nUpgrade: foo/2\r\nUpgrade: foo/2\r\n\r\n"),
+          "ERROR 101 (Switching Protocols) to a protocol that was not offered" },
+        { OFFERED, IN("HTTP/1.1 101 S\r\nConnection: Upgrade\r\n\r\n"),
+          "ERROR 101 (Switching Protocols) to a protocol that was not offered" },
+        { OFFERED,
+          IN("HTTP/1.1 101 S\r\nUpgrade: WebSocket\r\nConnection: upgrade, A\r\nA: b\r\nB: c\r\nContent-Length: 1\r\n"
+             "Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+          "HEAD 101 S {Upgrade: WebSocket|B: c}\nBODY HTTP/1.1 200 OK\r\n\r\n\nEND" },
+        { OFFERED, IN("HTTP/1.1 101 S\r\nUpgrade: foo/2\r\n\r\n"), "HEAD 101 S {Upgrade: foo/2}\nEND" },
+        { OFFERED, IN("HTTP/1.1 103 E\r\nUpgrade: foo/2\r\n\r\nHTTP/1.1 101 S\r\nUpgrade: foo/2\r\n\r\n"),
+          "INTERIM 103 E {}\nHEAD 101 S {Upgrade: foo/2}\nEND" },
+        { OFFERED, IN("HTTP/1.1 200 OK\r\nUpgrade: foo/2\r\nContent-Length: 1\r\n\r\na"),
+          "HEAD 200 OK length=1 {Content-Length: 1}\nBODY a\nEND reusable" },
     };
     static const char one[] = "HTTP/1.1 102 P\r\n\r\n";
     transcript in, t;
@@ -242,6 +263,7 @@ static const pc_field two_fields[] = { FIELD("Accept", "*/*"), FIELD("X-Empty", 
 static const pc_field own_fields[] = {
     FIELD("HOST", "evil"),    FIELD("content-length", "7"), FIELD("Transfer-Encoding", "gzip"),
     FIELD("Connection", "x"), FIELD("Expect", "y"),         FIELD("A", "b"),
+    FIELD("Upgrade", "h2c"),
 };
 
 /* Write a request with this body, its spans of at most `step` bytes. @return its bytes, or what head() said */
@@ -291,7 +313,12 @@ static void check_request(const pc_message *m, const char *body, size_t step, co
 
 static void requests(void **state)
 {
-    pc_message m = { "GET", "/a?b=c", "example.org:81", two_fields, 2, 0, 0, 0, 1, 0 };
+    pc_message m = { .method = "GET",
+                     .target = "/a?b=c",
+                     .host = "example.org:81",
+                     .fields = two_fields,
+                     .nfields = 2,
+                     .keep_alive = 1 };
 
     (void)state;
     check_request(&m, NULL, 1, "GET /a?b=c HTTP/1.1\r\nHost: example.org:81\r\nAccept: */*\r\nX-Empty: \r\n\r\n");
@@ -299,6 +326,9 @@ static void requests(void **state)
     m.nfields = 0;
     m.host = "";
     check_request(&m, NULL, 1, "GET /a?b=c HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n");
+    m.upgrade = "websocket";
+    check_request(&m, NULL, 1, "GET /a?b=c HTTP/1.1\r\nHost: \r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    m.upgrade = NULL;
     m.method = "POST";
     m.host = "h";
     m.keep_alive = 1;
@@ -326,7 +356,7 @@ static void requests_are_one(void **state)
 {
     static const pc_field bad_name[] = { FIELD("A b", "c") }, no_name[] = { FIELD("", "c") };
     static const pc_field bad_value[] = { FIELD("A", "b\r\nContent-Length: 5") };
-    pc_message m = { "GET", "/", "h", own_fields, 6, 0, 0, 0, 1, 0 };
+    pc_message m = { .method = "GET", .target = "/", .host = "h", .fields = own_fields, .nfields = 7, .keep_alive = 1 };
 
     (void)state;
     check_request(&m, NULL, 1, "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n");
@@ -357,7 +387,7 @@ static void requests_are_one(void **state)
 /* a body that is longer or shorter than it was said to be */
 static void bodies(void **state)
 {
-    pc_message m = { "PUT", "/", "h", NULL, 0, 5, 1, 0, 1, 0 };
+    pc_message m = { .method = "PUT", .target = "/", .host = "h", .content_length = 5, .body = 1, .keep_alive = 1 };
     static const char answer[] = "HTTP/1.1 204 No\r\n\r\n";
     void *codec_state = calloc(1, pc_http_codec.state_size);
     char last[PC_FRAME_MAX];
@@ -388,7 +418,7 @@ static void codec(void **state)
     (void)state;
     assert_int_equal(pc_http_codec.size, sizeof(pc_codec));
     assert_int_equal(pc_http_codec.default_port, 80);
-    assert_int_equal(pc_http_codec.flags, PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT);
+    assert_int_equal(pc_http_codec.flags, PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_UPGRADE);
     assert_true(pc_http_codec.state_size < 512); /* what a waiting request costs */
 }
 

@@ -1,0 +1,104 @@
+#!/usr/bin/perl
+# Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
+#
+# WebSockets with programs that others wrote: python3-websockets as client and as server, over HTTP/1.1, TLS and HTTP/2
+# (extended CONNECT, RFC 8441), and the demonstration's echo server.
+# F20
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Digest::SHA qw(sha1_base64);
+
+use ProxyCore::Backend;
+use ProxyCore::Server;
+use ProxyCore::Util qw(poll_until slurp spew mpm top_dir free_port start_child run_capture listens);
+
+my $python = '/usr/bin/python3';
+my (undef, $missing) = run_capture($python, '-c', 'import websockets, h2.connection');
+plan skip_all => 'python3-websockets and python3-h2 are not installed' if $missing;
+
+my $clients = top_dir() . '/t/clients';
+my ($real, $demo) = (free_port(), free_port());
+start_child($python, "$clients/websocket", 'echo', $real);
+start_child($python, top_dir() . '/build/demo/ws.py', $demo);
+poll_until { listens($real) && listens($demo) } 10 or die 'no echo server';
+my $hand = ProxyCore::Backend->new;
+
+sub pool {
+    my ($name, $address) = @_;
+    return "<ProxyCore $name>\n ProxyCoreProtocol http\n ProxyCoreBackend $address\n ProxyCoreUpgrade websocket\n"
+        . " ProxyCoreTimeout first=5s idle=10s\n</ProxyCore>\n<Location /$name/>\n ProxyCorePass $name\n</Location>\n";
+}
+my @mpm = mpm() eq 'event' ? (mpm_conf => "StartServers 1\nServerLimit 1\nThreadLimit 4\nThreadsPerChild 4\nMaxRequestWorkers 4\n"
+    . "MinSpareThreads 1\nMaxSpareThreads 4\nAsyncRequestWorkerFactor 60\n") : ();
+my $s = ProxyCore::Server->new(tls => 1, @mpm, conf => "H2WebSockets on\n" . pool('real', "127.0.0.1:$real")
+    . pool('demo', "127.0.0.1:$demo") . pool('hand', $hand->address) . "LogFormat \"%>s %{proxy-core-state}n %{proxy-core-tunnel}n %r\" seen\nCustomLog logs/seen seen\n");
+spew($s->docroot . '/static.txt', "static\n");
+$s->start;
+
+sub client {
+    my ($url, $count) = @_;
+    my ($out) = run_capture($python, "$clients/websocket", 'client', $url, $count);
+    $out =~ s/\s+\z//;
+    return $out;
+}
+for my $pool (qw(real demo)) {
+    is client("ws://127.0.0.1:@{[$s->port]}/$pool/", 1), 'ok', "$pool: a client of python3-websockets";
+    is client("ws://127.0.0.1:@{[$s->port]}/$pool/", 16), 'ok', "$pool: sixteen at once";
+    is client("wss://127.0.0.1:@{[$s->tls_port]}/$pool/", 16), 'ok', "$pool: sixteen over TLS";
+}
+is $s->get('/demo/')->{status}, 426, 'a page of it is declined';
+my $lines = poll_until { my @l = grep { /^101 tunnel/ } split /\n/, slurp($s->dir . '/logs/seen'); @l == 66 ? @l : 0 } 10;
+is $lines, 66, 'each is in the log';
+
+# Over HTTP/2, to a backend that sees an upgrade of HTTP/1.1.
+sub over_h2 {
+    my ($path, @texts) = @_;
+    my $pid = open my $out, '-|', $python, "$clients/h2_websocket", $s->port, $path, @texts or die;
+    return $out;
+}
+sub accept_key { return sha1_base64("$_[0]258EAFA5-E914-47DA-95CA-C5AB0DC85B11") . '=' }
+sub shake {
+    my ($accept) = @_;
+    my $bc = $hand->accept(5) or return;
+    my $req = $bc->read_request;
+    $bc->send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        . ($accept || accept_key($req->{head}->h('Sec-WebSocket-Key') || '')) . "\r\n\r\n");
+    return ($bc, $req);
+}
+{
+    my $out = over_h2('/hand/', 'hello', 'x' x 10_000);
+    my ($bc, $req) = shake();
+    is $req->{head}{line}, 'GET /hand/ HTTP/1.1', 'HTTP/2: an extended CONNECT reaches the backend as GET';
+    is $req->{head}->h('Upgrade'), 'websocket', 'with Upgrade';
+    is $req->{head}->h('Transfer-Encoding'), undef, 'and no body';
+    $bc->send($bc->read_bytes(5, 5));
+    $bc->send($bc->read_bytes(10_000, 5));
+    ok $bc->closed(5), 'the client ends its stream: so does the backend hear';
+    $bc->close;
+    ok join('', <$out>) eq "enabled 1\nstatus 200\ngot hello\ngot " . ('x' x 10_000) . "\nend\n", 'and the client heard all';
+    $out = over_h2('/hand/', 'hello');
+    ($bc) = shake();
+    $bc->send($bc->read_bytes(5, 5));
+    $bc->send('');
+    $bc->closed(5);
+    $bc->close;
+    is((<$out>)[-1], "end\n", 'again');
+    # What the backend does not agree to.
+    $out = over_h2('/hand/', 'hello');
+    ($bc) = shake('wrong');
+    like join('', <$out>), qr/status 502/, 'a wrong Sec-WebSocket-Accept: 502 by mod_http2';
+    $bc->close;
+    $out = over_h2('/hand/', 'hello');
+    $bc = $hand->accept(5);
+    $bc->read_request;
+    $bc->send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    like join('', <$out>), qr/status 403/, 'declined: the answer';
+    $bc->close;
+}
+is $s->get('/static.txt')->{body}, "static\n", 'the server is well';
+$s->stop;
+done_testing;
