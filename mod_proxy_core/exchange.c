@@ -311,8 +311,7 @@ static pc_step step_connecting(pc_exchange *x)
 
 /* ------------------------------------------------------------------ the talk */
 
-/* A link may have to be written to before more can be read, and read before more can be written. */
-static unsigned crossed_wants(const pc_link *link, unsigned want)
+unsigned pc_exchange_cross_wants(const pc_link *link, unsigned want)
 {
     unsigned crossed = want & ~(PC_WANT_BACKEND_READ | PC_WANT_BACKEND_WRITE);
 
@@ -339,7 +338,7 @@ static void say_what_talk_wants(pc_exchange *x)
         x->want |= PC_WANT_BACKEND_READ;
     }
     if (x->link->read_needs_write || x->link->write_needs_read) {
-        x->want = crossed_wants(x->link, x->want);
+        x->want = pc_exchange_cross_wants(x->link, x->want);
     }
 }
 

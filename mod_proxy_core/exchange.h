@@ -195,6 +195,8 @@ void pc_exchange_wake(void *exchange);
 void pc_exchange_release(pc_exchange *x, pc_outcome outcome, int keep);
 /** The end: state DONE with this return code. */
 pc_step pc_exchange_end(pc_exchange *x, int rc, const char *outcome);
+/** A link may have to be written to before more can be read, and read before more can be written. @return what to want */
+unsigned pc_exchange_cross_wants(const pc_link *link, unsigned want);
 /** What must happen after the handler's answer is known (local redirects), in handler context. @return new rc */
 int pc_exchange_finish(pc_exchange *x);
 

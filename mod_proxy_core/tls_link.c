@@ -316,6 +316,18 @@ static ssize_t tls_send(pc_link *link, const struct iovec *iov, int n)
     return (ssize_t)sent;
 }
 
+/* What the backend still says can be read (RFC 8446, 6.1). */
+static int tls_shut(pc_link *link)
+{
+    tls_state *t = link->data;
+    int rc;
+
+    ERR_clear_error();
+    rc = t->over > 0 ? -1 : SSL_shutdown(t->ssl);
+    ERR_clear_error();
+    return rc >= 0;
+}
+
 /* Tickets and key updates of an idle connection are not an answer; SSL_peek() takes them in. */
 static int tls_stale(pc_link *link)
 {
@@ -354,6 +366,7 @@ static void close_link(pc_link *link)
 static const pc_link_ops tls_ops = {
     .recv = tls_recv,
     .send = tls_send,
+    .shut = tls_shut,
     .close = close_link,
     .stale = tls_stale,
 };

@@ -460,7 +460,7 @@ pc_step pc_tunnel_step(pc_exchange *x)
     if (x->client_left || t->over) {
         return pc_tunnel_end(x, x->client_left ? "client" : t->over);
     }
-    x->want = wanted(x, t);
+    x->want = pc_exchange_cross_wants(x->link, wanted(x, t));
     if (more) {
         yield_thread(x);
     }

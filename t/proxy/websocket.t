@@ -14,6 +14,7 @@ use Digest::SHA qw(sha1_base64);
 
 use ProxyCore::Backend;
 use ProxyCore::Server;
+use ProxyCore::TLS;
 use ProxyCore::Util qw(poll_until slurp spew mpm top_dir free_port start_child run_capture listens);
 
 my $python = '/usr/bin/python3';
@@ -28,14 +29,18 @@ poll_until { listens($real) && listens($demo) } 10 or die 'no echo server';
 my $hand = ProxyCore::Backend->new;
 
 sub pool {
-    my ($name, $address) = @_;
-    return "<ProxyCore $name>\n ProxyCoreProtocol http\n ProxyCoreBackend $address\n ProxyCoreUpgrade websocket\n"
+    my ($name, $address, $tls) = @_;
+    return "<ProxyCore $name>\n ProxyCoreProtocol " . ($tls ? "https\n $tls" : 'http') . "\n ProxyCoreBackend $address\n ProxyCoreUpgrade websocket\n"
         . " ProxyCoreTimeout first=5s idle=10s\n</ProxyCore>\n<Location /$name/>\n ProxyCorePass $name\n</Location>\n";
 }
+# A second httpd, behind TLS.
+my $ca = ProxyCore::TLS->ca('A CA');
+my $peer = ProxyCore::Server->new(name => 'peer', tls => 1, pem => $ca->cert('localhost'), conf => pool('secure', "127.0.0.1:$real"))->start;
 my @mpm = mpm() eq 'event' ? (mpm_conf => "StartServers 1\nServerLimit 1\nThreadLimit 4\nThreadsPerChild 4\nMaxRequestWorkers 4\n"
     . "MinSpareThreads 1\nMaxSpareThreads 4\nAsyncRequestWorkerFactor 60\n") : ();
 my $s = ProxyCore::Server->new(tls => 1, @mpm, conf => "H2WebSockets on\n" . pool('real', "127.0.0.1:$real")
-    . pool('demo', "127.0.0.1:$demo") . pool('hand', $hand->address) . "LogFormat \"%>s %{proxy-core-state}n %{proxy-core-tunnel}n %r\" seen\nCustomLog logs/seen seen\n");
+    . pool('demo', "127.0.0.1:$demo")
+    . pool('secure', "localhost:@{[$peer->tls_port]}", "ProxyCoreTLS ca=@{[$ca->file]}") . pool('hand', $hand->address) . "LogFormat \"%>s %{proxy-core-state}n %{proxy-core-tunnel}n %r\" seen\nCustomLog logs/seen seen\n");
 spew($s->docroot . '/static.txt', "static\n");
 $s->start;
 
@@ -45,14 +50,14 @@ sub client {
     $out =~ s/\s+\z//;
     return $out;
 }
-for my $pool (qw(real demo)) {
+for my $pool (qw(real demo secure)) {
     is client("ws://127.0.0.1:@{[$s->port]}/$pool/", 1), 'ok', "$pool: a client of python3-websockets";
     is client("ws://127.0.0.1:@{[$s->port]}/$pool/", 16), 'ok', "$pool: sixteen at once";
     is client("wss://127.0.0.1:@{[$s->tls_port]}/$pool/", 16), 'ok', "$pool: sixteen over TLS";
 }
 is $s->get('/demo/')->{status}, 426, 'a page of it is declined';
-my $lines = poll_until { my @l = grep { /^101 tunnel/ } split /\n/, slurp($s->dir . '/logs/seen'); @l == 66 ? @l : 0 } 10;
-is $lines, 66, 'each is in the log';
+my $lines = poll_until { my @l = grep { /^101 tunnel/ } split /\n/, slurp($s->dir . '/logs/seen'); @l == 99 ? @l : 0 } 10;
+is $lines, 99, 'each is in the log';
 
 # Over HTTP/2, to a backend that sees an upgrade of HTTP/1.1.
 sub over_h2 {
@@ -101,4 +106,5 @@ sub shake {
 }
 is $s->get('/static.txt')->{body}, "static\n", 'the server is well';
 $s->stop;
+$peer->stop;
 done_testing;
