@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <syslog.h>
 
 typedef struct parse {
     procd_groupdef *def;
@@ -426,38 +427,97 @@ static int set_kill_signal(parse *p)
     return p->def->kill_signal > 0 ? 0 : bad_value(p, p->words[0], "a signal such as TERM, USR1 or 15");
 }
 
-/* Every %{name} in the path becomes the group's name, which has no slash. */
+/* With the group's name, which has no slash, in place of every %{name}. @return NULL: no memory */
+static char *with_name(parse *p, const char *from)
+{
+    size_t name = strlen(p->def->name);
+    char *text = procd_arena_alloc(p->arena, strlen(from) / 7 * name + strlen(from) + 1), *out = text;
+    const char *hit;
+
+    for (; text && (hit = strstr(from, "%{name}")); from = hit + 7) {
+        memcpy(out, from, (size_t)(hit - from));
+        out = stpcpy(out + (hit - from), p->def->name);
+    }
+    if (text) {
+        strcpy(out, from);
+    }
+    return text;
+}
+
+static int set_log_program(parse *p, const char *text)
+{
+    const char *at = text, *end = text + strlen(text);
+    char **argv = procd_arena_alloc(p->arena, (PROCD_LOG_WORDS + 1) * sizeof(char *)), *word;
+    int n = 0, bad = 0;
+
+    while (argv && (word = procd_next_word(p->arena, &at, end, &bad)) && n < PROCD_LOG_WORDS) {
+        argv[n++] = word;
+    }
+    if (!argv || bad || n == 0 || n == PROCD_LOG_WORDS || argv[0][0] != '/') {
+        return bad_value(p, p->words[0],
+                         "|PROGRAM with the program's absolute path, perhaps with arguments, in quotes");
+    }
+    p->def->log_kind = PROCD_LOG_PROGRAM;
+    p->def->log_argv = argv;
+    return 0;
+}
+
+/* syslog[:facility[:tag]], as ErrorLog has it. */
+static int set_log_syslog(parse *p, const char *text)
+{
+    static const struct {
+        const char *name;
+        int facility;
+    } names[] = { { "auth", LOG_AUTH },     { "authpriv", LOG_AUTHPRIV }, { "cron", LOG_CRON },
+                  { "daemon", LOG_DAEMON }, { "ftp", LOG_FTP },           { "kern", LOG_KERN },
+                  { "lpr", LOG_LPR },       { "mail", LOG_MAIL },         { "news", LOG_NEWS },
+                  { "syslog", LOG_SYSLOG }, { "user", LOG_USER },         { "uucp", LOG_UUCP },
+                  { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },     { "local2", LOG_LOCAL2 },
+                  { "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 },     { "local5", LOG_LOCAL5 },
+                  { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 } };
+    const char *facility = text[6] == ':' ? text + 7 : "", *tag = strchr(facility, ':');
+    size_t len = tag ? (size_t)(tag - facility) : strlen(facility);
+
+    p->def->log_facility = len ? -1 : LOG_DAEMON;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strlen(names[i].name) == len && strncasecmp(facility, names[i].name, len) == 0) {
+            p->def->log_facility = names[i].facility;
+        }
+    }
+    if ((text[6] && text[6] != ':') || p->def->log_facility == -1) {
+        return bad_value(p, p->words[0],
+                         "syslog, syslog:FACILITY or syslog:FACILITY:TAG with a facility such as daemon or local1");
+    }
+    p->def->log_kind = PROCD_LOG_SYSLOG;
+    p->def->log_path = with_name(p, tag && tag[1] ? tag + 1 : p->def->name);
+    return p->def->log_path ? 0 : -1;
+}
+
 static int set_error_log(parse *p)
 {
-    const char *from = p->words[0], *hit;
-    char *path, *out;
-    size_t room;
+    const char *from = p->words[0];
 
     if (strcasecmp(from, "inherit") == 0) {
         p->def->log_kind = PROCD_LOG_INHERIT;
         return 0;
     }
-    if (from[0] == '|' || strncasecmp(from, "syslog", 6) == 0) {
-        return fail(p, "to a program or to syslog is not available in this version: use a path or inherit");
+    if (strlen(from) > 2048) {
+        return fail(p, "is longer than 2048 bytes");
     }
-    if (!from[0] || strlen(from) > 2048) {
-        return bad_value(p, from, "a path or inherit");
+    if (strncasecmp(from, "syslog", 6) == 0 && (from[6] == '\0' || from[6] == ':')) {
+        return set_log_syslog(p, from);
     }
-    room = strlen(from) / 7 * strlen(p->def->name) + strlen(from) + 1;
-    path = out = procd_arena_alloc(p->arena, room);
-    if (!path) {
+    p->def->log_path = with_name(p, from);
+    if (!p->def->log_path) {
         return -1;
     }
-    for (; (hit = strstr(from, "%{name}")); from = hit + 7) {
-        memcpy(out, from, (size_t)(hit - from));
-        out = stpcpy(out + (hit - from), p->def->name);
+    if (from[0] == '|') {
+        return set_log_program(p, p->def->log_path + 1);
     }
-    if (strchr(from, '%')) {
-        return bad_value(p, p->words[0], "%{name} and no other %");
+    if (!from[0] || strchr(p->def->log_path, '%')) {
+        return bad_value(p, from, "a path, perhaps with %{name} and no other %, |PROGRAM, syslog:FACILITY or inherit");
     }
-    strcpy(out, from);
     p->def->log_kind = PROCD_LOG_FILE;
-    p->def->log_path = path;
     return 0;
 }
 
@@ -499,7 +559,7 @@ static const directive directives[] = {
     { "SpawnEnvironment", set_environment, 1, -1, 1, "NAME=VALUE ..." },
     { "SpawnCopyEnvironment", set_copy_environment, 1, -1, 1, "NAME ..." },
     { "SpawnKillSignal", set_kill_signal, 1, 1, 0, "SIGNAL" },
-    { "SpawnErrorLog", set_error_log, 1, 1, 0, "PATH | inherit" },
+    { "SpawnErrorLog", set_error_log, 1, 1, 0, "PATH | \"|PROGRAM ...\" | syslog:FACILITY | inherit" },
     { "SpawnApp", NULL, 0, 0, 0, "" },
     { "SpawnThreads", NULL, 0, 0, 0, "" },
     { "SpawnCgroup", NULL, 0, 0, 0, "" },

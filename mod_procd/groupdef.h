@@ -28,11 +28,14 @@ typedef struct procd_rlimit {
 
 typedef enum procd_log_kind {
     PROCD_LOG_INHERIT, /* the server's error log */
-    PROCD_LOG_FILE
+    PROCD_LOG_FILE,
+    PROCD_LOG_PROGRAM,
+    PROCD_LOG_SYSLOG
 } procd_log_kind;
 
 #define PROCD_LIMITS_MAX 16
 #define PROCD_WATCH_MAX 64
+#define PROCD_LOG_WORDS 32 /* of a log program */
 
 /** A parsed definition. All strings belong to it. */
 typedef struct procd_groupdef {
@@ -68,8 +71,10 @@ typedef struct procd_groupdef {
     char **watch; /* files that roll the group over */
     int n_watch;
     procd_log_kind log_kind;
-    char *log_path; /* PROCD_LOG_FILE; %{name} is already replaced */
-    void *memory;   /* what procd_groupdef_free() frees */
+    char *log_path;   /* PROCD_LOG_FILE: the path, PROCD_LOG_SYSLOG: the tag; %{name} is already replaced */
+    char **log_argv;  /* PROCD_LOG_PROGRAM */
+    int log_facility; /* PROCD_LOG_SYSLOG */
+    void *memory;     /* what procd_groupdef_free() frees */
 } procd_groupdef;
 
 /** What is wrong with a definition. */

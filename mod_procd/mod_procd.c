@@ -151,8 +151,9 @@ static const command_rec commands[] = {
     INSIDE("SpawnEnvironment", "NAME=VALUE ...: the environment is clean but for this; may repeat"),
     INSIDE("SpawnCopyEnvironment", "names of variables of httpd's own environment to hand on; may repeat"),
     INSIDE("SpawnKillSignal", "the signal that asks a process to end; default TERM"),
-    INSIDE("SpawnErrorLog",
-           "path for standard output and error, %{name} is the group; default inherit: the server's log"),
+    INSIDE(
+        "SpawnErrorLog",
+        "where standard output and error go: a path, \"|PROGRAM\", syslog:FACILITY or inherit; %{name} is the group"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL }
 };
 

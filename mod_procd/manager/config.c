@@ -144,6 +144,7 @@ void group_destroy(group *g)
     if (g->log_file != -1) {
         close(g->log_file);
     }
+    logger_close(g);
     procd_groupdef_free(g->def);
     free(g->id.groups);
     tail_free(g);

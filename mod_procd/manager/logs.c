@@ -37,15 +37,17 @@ static const char *stamp(char buf[STAMP_MAX])
     return buf;
 }
 
-static void write_log(int fd, const char *bytes, size_t len)
+/* @return 0, or errno */
+static int write_log(int fd, const char *bytes, size_t len)
 {
     struct pollfd pfd = { .fd = fd, .events = POLLOUT };
     ssize_t n;
 
     if (poll(&pfd, 1, 0) == 1) {
         n = write(fd, bytes, len);
-        (void)n;
+        return n == -1 ? errno : 0;
     }
+    return EAGAIN;
 }
 
 static int server_log(const group *g)
@@ -82,7 +84,7 @@ void manager_log(int level, const group *g, const char *format, ...)
     }
     n = snprintf(line, sizeof(line), "[%s] [procd:%s] [pid %ld] %s\n", stamp(time_buf), names[level & 7],
                  (long)getpid(), text);
-    write_log(fd, line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+    (void)write_log(fd, line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
 /* ------------------------------------------------------------------ the pipe */
@@ -133,9 +135,13 @@ static void emit_line(process *p, const char *bytes, size_t len, int cut)
     static char line[4 * LOG_LINE_MAX + 512];
     group *g = p->group;
     char time_buf[STAMP_MAX];
-    int fd = g->log_file != -1 ? g->log_file : server_log(g);
+    int fd;
     size_t n, room = sizeof(line) - 16;
 
+    if (g->def && g->def->log_kind == PROCD_LOG_PROGRAM) {
+        logger_open(g);
+    }
+    fd = g->log_file != -1 ? g->log_file : server_log(g);
     if (len > 0 && bytes[len - 1] == '\r') {
         len--;
     }
@@ -149,11 +155,22 @@ static void emit_line(process *p, const char *bytes, size_t len, int cut)
     tail_add(g, line, n);
     control_line(g, line, n);
     line[n++] = '\n';
+    if (g->def && g->def->log_kind == PROCD_LOG_SYSLOG) {
+        openlog(g->def->log_path, 0, g->def->log_facility);
+        syslog(LOG_INFO | g->def->log_facility, "[pid %ld] %.*s", (long)p->pid, (int)len, bytes);
+        openlog("procd", LOG_PID, LOG_DAEMON);
+        return;
+    }
     if (fd == -1) {
         syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)p->pid, (int)len, bytes);
         return;
     }
-    write_log(fd, line, n);
+    if (write_log(fd, line, n) == EPIPE && g->logger_pid) {
+        logger_again(g);
+        if (g->log_file != -1) {
+            (void)write_log(g->log_file, line, n);
+        }
+    }
 }
 
 static void take_bytes(process *p, const char *bytes, size_t len)
@@ -218,9 +235,18 @@ void group_open_log(group *g)
 {
     char path[4096];
 
+    if (g->logger_pid && g->def && g->def->log_kind == PROCD_LOG_PROGRAM && g->logger_definition == g->definition) {
+        return; /* the same program goes on */
+    }
     if (g->log_file != -1) {
         close(g->log_file);
         g->log_file = -1;
+    }
+    logger_close(g);
+    if (g->def && g->def->log_kind == PROCD_LOG_PROGRAM) {
+        g->logger_definition = g->definition;
+        logger_open(g);
+        return;
     }
     if (!g->def || g->def->log_kind != PROCD_LOG_FILE) {
         return;

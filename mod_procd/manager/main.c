@@ -276,5 +276,6 @@ int main(int argc, char **argv)
     }
     loop_run(&the_manager.done);
     control_close();
+    logger_wait_all();
     return 0;
 }

@@ -5,7 +5,8 @@
  *
  * main.c talks to the parent, config.c takes a configuration over, group.c decides how many processes there should be,
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
- * accepts, wear.c when it is worn out, logs.c reads what processes write and tail.c keeps the last of it, adopt.c finds those that a manager before
+ * accepts, wear.c when it is worn out, logs.c reads what processes write (logger.c: a program that
+ * is given it) and tail.c keeps the last of it, adopt.c finds those that a manager before
  * this one has left, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
  */
 #ifndef PROCD_MANAGER_H
@@ -119,8 +120,11 @@ struct spawn_group {
     int failures;    /* starts in a row that came to nothing */
     int64_t not_before_ms;
     uint32_t demand_seen;
-    int log_index; /* of the server's error logs */
-    int log_file;  /* SpawnErrorLog, or -1 */
+    int log_index;    /* of the server's error logs */
+    int log_file;     /* SpawnErrorLog's file, or the pipe to its program; or -1 */
+    pid_t logger_pid; /* the program, or 0 */
+    int64_t logger_next_ms;
+    uint64_t logger_definition;
     int *listen_fds;
     int n_listen;
     timer look;                       /* when to balance again though nothing happens */
@@ -289,6 +293,14 @@ void group_remember_end(group *g, const process *p, const char *what);
 void report_status(procd_blob *b, const char *key);
 void report_add(procd_blob *b, const char *bytes, size_t len);
 uint64_t process_requests(const process *p);
+
+/* ------------------------------------------------------------------ logger.c */
+
+void logger_open(group *g);  /* the program of SpawnErrorLog, unless it runs */
+void logger_close(group *g); /* whose pipe was closed */
+void logger_again(group *g); /* it does not read any more */
+int logger_ended(pid_t pid); /* @return 1: it was one of them */
+void logger_wait_all(void);  /* the manager's end: close all pipes, wait a moment */
 
 /* ------------------------------------------------------------------ adopt.c */
 

@@ -519,6 +519,9 @@ void process_reap(void)
         if (p) {
             ended(p, status);
         }
+        else {
+            (void)logger_ended(pid);
+        }
     }
 }
 

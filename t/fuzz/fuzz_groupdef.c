@@ -24,7 +24,9 @@ static void check_def(const procd_groupdef *d)
     CHECK(d->backoff_min_ms >= 10 && d->backoff_min_ms <= d->backoff_max_ms);
     CHECK(d->start_timeout_ms > 0 && d->stop_timeout_ms > 0 && d->idle_ms >= 0);
     CHECK(d->kill_signal >= 1 && d->kill_signal <= 64 && d->umask_bits <= 0777);
-    CHECK(d->log_kind == PROCD_LOG_INHERIT || d->log_path[0]);
+    CHECK(d->log_kind != PROCD_LOG_FILE || d->log_path[0]);
+    CHECK(d->log_kind != PROCD_LOG_PROGRAM || d->log_argv[0][0] == '/');
+    CHECK(d->log_kind != PROCD_LOG_SYSLOG || (d->log_path[0] && d->log_facility >= 0));
     for (int i = 0; i < d->n_environment; i++) {
         CHECK(strchr(d->environment[i], '=') != NULL);
     }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <syslog.h>
 
 #include <cmocka.h>
 
@@ -169,8 +170,6 @@ static void test_later(void **state)
     bad("SpawnApp python /x.py", 1, "SpawnApp", "not available in this version");
     bad("SpawnCommand /x\nSpawnCgroup x", 2, "SpawnCgroup", "not available in this version");
     bad("SpawnCommand /x\nSpawnSocketType pipe", 2, "pipe", "not available in this version");
-    bad("SpawnCommand /x\nSpawnErrorLog |/bin/cat", 2, "SpawnErrorLog", "not available in this version");
-    bad("SpawnCommand /x\nSpawnErrorLog syslog:local1", 2, "SpawnErrorLog", "not available in this version");
 }
 
 static void test_bytes(void **state)
@@ -216,6 +215,34 @@ static void test_names_and_numbers(void **state)
     assert_int_equal(procd_parse_signal("0"), -1);
 }
 
+static void test_logs(void **state)
+{
+    procd_groupdef *d =
+        good("SpawnCommand /x\nSpawnErrorLog \"|/usr/bin/rotatelogs '/var/log/a b/%{name}.%Y' 86400\"\n");
+
+    (void)state;
+    assert_int_equal(d->log_kind, PROCD_LOG_PROGRAM);
+    assert_string_equal(d->log_argv[0], "/usr/bin/rotatelogs");
+    assert_string_equal(d->log_argv[1], "/var/log/a b/php.%Y");
+    assert_string_equal(d->log_argv[2], "86400");
+    assert_null(d->log_argv[3]);
+    procd_groupdef_free(d);
+    d = good("SpawnCommand /x\nSpawnErrorLog syslog:local1:app-%{name}\n");
+    assert_true(d->log_kind == PROCD_LOG_SYSLOG && d->log_facility == LOG_LOCAL1);
+    assert_string_equal(d->log_path, "app-php");
+    procd_groupdef_free(d);
+    d = good("SpawnCommand /x\nSpawnErrorLog syslog\n");
+    assert_true(d->log_kind == PROCD_LOG_SYSLOG && d->log_facility == LOG_DAEMON);
+    assert_string_equal(d->log_path, "php");
+    procd_groupdef_free(d);
+    d = good("SpawnCommand /x\nSpawnErrorLog logs/%{name}/%{name}.log\n");
+    assert_string_equal(d->log_path, "logs/php/php.log");
+    procd_groupdef_free(d);
+    bad("SpawnCommand /x\nSpawnErrorLog |cat", 2, "SpawnErrorLog \"|cat\"", "absolute path");
+    bad("SpawnCommand /x\nSpawnErrorLog syslog:nowhere", 2, "syslog:nowhere", "local1");
+    bad("SpawnCommand /x\nSpawnErrorLog a%{name}%d", 2, "SpawnErrorLog", "no other %");
+}
+
 static void test_wear(void **state)
 {
     procd_groupdef *d =
@@ -237,10 +264,9 @@ static void test_wear(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_later),     cmocka_unit_test(test_wear),
-        cmocka_unit_test(test_bytes),     cmocka_unit_test(test_names_and_numbers),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything), cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_errors),   cmocka_unit_test(test_later),      cmocka_unit_test(test_wear),
+        cmocka_unit_test(test_logs),     cmocka_unit_test(test_bytes),      cmocka_unit_test(test_names_and_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
