@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +17,24 @@
 
 #define AGAIN_MS 1000
 #define LEAVE_MS 1000
+#define EXEC_MS 200
 
 /** Those whose pipe was closed and who have not ended yet. */
 #define LEAVING_MOST 64
 static pid_t leaving[LEAVING_MOST];
+
+/* Lines must not go into a pipe that nobody is going to read. exec is a matter of a millisecond; one that takes longer is
+ * taken for good. @return 0 and errno: it failed */
+static int is_executed(int report)
+{
+    struct pollfd p = { report, POLLIN, 0 };
+    spawn_failure failure = { 0, 0 };
+    ssize_t n = poll(&p, 1, EXEC_MS) == 1 ? read(report, &failure, sizeof(failure)) : 0;
+
+    close(report);
+    errno = failure.error;
+    return n != (ssize_t)sizeof(failure);
+}
 
 static void start(group *g)
 {
@@ -42,13 +57,13 @@ static void start(group *g)
     g->logger_pid = spawn(&order, &report);
     close(ends[0]);
     close(null);
-    if (g->logger_pid == -1) {
+    if (g->logger_pid == -1 || !is_executed(report)) {
         manager_log(LEVEL_ERROR, g, "PRD0208: group %s: cannot start its log program %s: %s", g->name,
                     g->def->log_argv[0], strerror(errno));
         close(ends[1]);
+        g->logger_pid = 0;
         return;
     }
-    close(report); /* one that cannot be executed ends at once, which is noticed like any end */
     fcntl(ends[1], F_SETFL, O_NONBLOCK);
     g->log_file = ends[1];
 }
