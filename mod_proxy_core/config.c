@@ -412,8 +412,9 @@ const command_rec pc_conf_commands[] = {
                    "How many other backends are tried, then on=connect,stale,reset,timeout,5xx"),
     AP_INIT_TAKE1("ProxyCoreDisableTime", pc_set_disable_time, NULL, RSRC_CONF,
                   "How long a failed backend rests at first; doubles up to 60s"),
-    AP_INIT_TAKE_ARGV("ProxyCoreForwarded", pc_set_forwarded, NULL, RSRC_CONF,
-                      "Which fields tell an HTTP backend of the client: x-forwarded, forwarded, both or off"),
+    AP_INIT_TAKE_ARGV(
+        "ProxyCoreForwarded", pc_set_forwarded, NULL, RSRC_CONF,
+        "Which fields tell an HTTP backend of the client: x-forwarded, forwarded, both or off; then trust=ADDRESS,..."),
     AP_INIT_TAKE_ARGV("ProxyCoreTLS", pc_set_tls, NULL, RSRC_CONF,
                       "TLS to https backends: verify=on|off ca=FILE-or-FOLDER cert=FILE key=FILE name=NAME"),
     AP_INIT_TAKE1("ProxyCoreExpect", pc_set_expect, NULL, RSRC_CONF,

@@ -400,28 +400,56 @@ const char *pc_set_disable_time(cmd_parms *cmd, void *mconfig, const char *arg)
     return wrong;
 }
 
+/** trust=ADDRESS[,ADDRESS...] */
+static const char *add_trusted(cmd_parms *cmd, pc_pool_conf *pool, const char *arg, const char *list)
+{
+    char *last, *copy = apr_pstrdup(cmd->pool, list), *word;
+
+    if (!pool->trust) {
+        pool->trust = apr_array_make(cmd->pool, 4, sizeof(apr_ipsubnet_t *));
+    }
+    for (word = apr_strtok(copy, ",", &last); word; word = apr_strtok(NULL, ",", &last)) {
+        char *slash = strchr(word, '/');
+
+        if (slash) {
+            *slash = '\0';
+        }
+        if (!strpbrk(word, ".:")
+            || apr_ipsubnet_create(apr_array_push(pool->trust), word, slash ? slash + 1 : NULL, cmd->pool)
+                   != APR_SUCCESS) {
+            return pc_conf_wrong(cmd, arg,
+                                 "a list of addresses and networks such as 10.0.0.0/8,2001:db8::/32,192.0.2.1");
+        }
+    }
+    return pool->trust->nelts ? NULL : pc_conf_wrong(cmd, arg, "a list of addresses and networks");
+}
+
 const char *pc_set_forwarded(cmd_parms *cmd, void *mconfig, int argc, char *const argv[])
 {
     static const char *const words[] = { "x-forwarded", "forwarded", "both", "off" };
     static const pc_forwarded values[] = { PC_FORWARDED_X, PC_FORWARDED_RFC, PC_FORWARDED_BOTH, PC_FORWARDED_OFF };
-    const char *wrong;
+    const char *wrong, *v;
     pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
+    int word = 0;
 
     if (!pool) {
         return wrong;
     }
-    for (int i = 1; i < argc; ++i) {
-        if (pc_value_of(argv[i], "trust")) {
-            return apr_pstrcat(cmd->pool, cmd->cmd->name, ": trust= is not available in this version", NULL);
-        }
+    while (word < 4 && (!argc || apr_cstr_casecmp(argv[0], words[word]))) {
+        ++word;
     }
-    for (int i = 0; i < 4 && argc == 1; ++i) {
-        if (!apr_cstr_casecmp(argv[0], words[i])) {
-            pool->forwarded = values[i];
-            return NULL;
-        }
+    if (word == 4) {
+        return pc_conf_wrong(cmd, argc ? argv[0] : "", "x-forwarded, forwarded, both or off, then trust=ADDRESS,...");
     }
-    return pc_conf_wrong(cmd, argc ? argv[argc - 1] : "", "x-forwarded, forwarded, both or off");
+    pool->forwarded = values[word];
+    for (int i = 1; i < argc && !wrong; ++i) {
+        v = pc_value_of(argv[i], "trust");
+        wrong = v ? add_trusted(cmd, pool, argv[i], v) : pc_conf_wrong(cmd, argv[i], "trust=ADDRESS,...");
+    }
+    if (!wrong && pool->trust && pool->forwarded == PC_FORWARDED_OFF) {
+        wrong = apr_pstrcat(cmd->pool, cmd->cmd->name, " off ", argv[1], ": off passes on what anybody sent", NULL);
+    }
+    return wrong;
 }
 
 /** One of two words. @return 0, 1, or -1 */

@@ -54,14 +54,19 @@ int pc_field_is_forwarding(const char *name, apr_size_t len)
 
 /* ------------------------------------------------------------------ Connection */
 
+static apr_size_t token_span(const char *p)
+{
+    apr_size_t n = 0;
+
+    while (p[n] && (apr_isalnum(p[n]) || strchr("!#$%&'*+-.^_`|~", p[n]))) {
+        ++n;
+    }
+    return n;
+}
+
 static int is_token(const char *p, apr_size_t n)
 {
-    apr_size_t i = 0;
-
-    while (i < n && p[i] && (apr_isalnum(p[i]) || strchr("!#$%&'*+-.^_`|~", p[i]))) {
-        ++i;
-    }
-    return n > 0 && i == n;
+    return n > 0 && token_span(p) >= n;
 }
 
 int pc_connection_names(apr_pool_t *p, const char *value, apr_array_header_t **names)
@@ -130,6 +135,77 @@ const char *pc_forwarded_value(apr_pool_t *p, const char *text, int host)
     out[o++] = '"';
     out[o] = '\0';
     return out;
+}
+
+const char *pc_forwarded_element(apr_pool_t *p, const char *node, const char *host, const char *proto)
+{
+    return apr_pstrcat(p, "for=", pc_forwarded_value(p, node, 0), ";host=", pc_forwarded_value(p, host, 1),
+                       ";proto=", pc_forwarded_value(p, proto, 1), NULL);
+}
+
+/** @return behind the quoted string that p begins, NULL: it is none */
+static const char *skip_quoted(const char *p)
+{
+    for (++p; *p && *p != '"'; ++p) {
+        if (*p == '\\' && p[1]) {
+            ++p;
+        }
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f) {
+            return NULL;
+        }
+    }
+    return *p ? p + 1 : NULL;
+}
+
+/** One name=value. @return behind it, NULL: it is none */
+static const char *skip_pair(const char *p)
+{
+    apr_size_t n = token_span(p);
+
+    if (n == 0 || p[n] != '=') {
+        return NULL;
+    }
+    p += n + 1;
+    if (*p == '"') {
+        return skip_quoted(p);
+    }
+    n = token_span(p);
+    return n ? p + n : NULL;
+}
+
+int pc_forwarded_is_valid(const char *value)
+{
+    const char *p = value;
+
+    while (p) {
+        p += strspn(p, " \t,;"); /* empty elements and pairs are allowed */
+        if (!*p) {
+            return 1;
+        }
+        p = skip_pair(p);
+        if (p) {
+            p += strspn(p, " \t");
+            if (*p && *p != ',' && *p != ';') {
+                return 0;
+            }
+        }
+    }
+    return 0;
+}
+
+const char *pc_forwarded_append(apr_pool_t *p, const char *before, const char *element)
+{
+    apr_size_t n;
+
+    if (!before) {
+        return element;
+    }
+    before += strspn(before, " \t,");
+    n = strlen(before);
+    while (n && strchr(" \t,", before[n - 1])) {
+        --n;
+    }
+    return n ? apr_pstrcat(p, apr_pstrmemdup(p, before, n), ", ", element, NULL) : element;
 }
 
 /* ------------------------------------------------------------------ the target */

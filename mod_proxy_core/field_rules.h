@@ -28,6 +28,16 @@ int pc_name_listed(const apr_array_header_t *names, const char *name);
 /** for="…" of Forwarded: an IPv6 address in brackets and quotes. host: 0 for an address, 1 for a Host value. */
 const char *pc_forwarded_value(apr_pool_t *p, const char *text, int host);
 
+/** An element of Forwarded: who asked us, for which host, by what. */
+const char *pc_forwarded_element(apr_pool_t *p, const char *node, const char *host, const char *proto);
+
+/** Is it a value of Forwarded by the grammar (RFC 7239, 4), with white space around ';' let pass? What is not must not
+ *  stand before an element of ours: an open quote would hide it. */
+int pc_forwarded_is_valid(const char *value);
+
+/** "before, element": what a trusted neighbour has said, and what is known here. Nothing or blanks before: element. */
+const char *pc_forwarded_append(apr_pool_t *p, const char *before, const char *element);
+
 /** Does raw, as a client sent it, stand for exactly this decoded path? A "%2F" that was kept matches itself.
  *  @return 1: yes, and raw has no byte that must be escaped */
 int pc_path_is(const char *raw, apr_size_t raw_len, const char *decoded);

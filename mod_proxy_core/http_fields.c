@@ -152,12 +152,34 @@ static int connection_names(request_rec *r, apr_array_header_t **names)
     return 0;
 }
 
-static void add_clients(request_rec *r, const pc_route *route, const apr_array_header_t *listed,
+/** May what the client says of others be believed? */
+static int is_trusted(request_rec *r, const pc_pool_conf *pool)
+{
+    for (int i = 0; i < pool->trust->nelts; ++i) {
+        if (apr_ipsubnet_test(APR_ARRAY_IDX(pool->trust, i, apr_ipsubnet_t *), r->useragent_addr)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** Does a field that says where a client is go on as it came? Of one that is trusted those of the kind that is in use,
+ *  but for the two that are added to. */
+static int goes_on(const pc_route *route, int trusted, const char *name, apr_size_t n, const char *value)
+{
+    if (route->pool->forwarded == PC_FORWARDED_OFF) {
+        return 1;
+    }
+    return trusted && *value && route->pool->forwarded != PC_FORWARDED_RFC
+           && !(n == 9 && !ap_cstr_casecmp(name, "Forwarded"))
+           && !(n == 15 && !ap_cstr_casecmp(name, "X-Forwarded-For"));
+}
+
+static void add_clients(request_rec *r, const pc_route *route, const apr_array_header_t *listed, int trusted,
                         apr_array_header_t *fields)
 {
     const apr_array_header_t *in = apr_table_elts(r->headers_in);
     const apr_table_entry_t *e = (const apr_table_entry_t *)in->elts;
-    int keep_forwarding = route->pool->forwarded == PC_FORWARDED_OFF;
 
     for (int i = 0; i < in->nelts; ++i) {
         apr_size_t n;
@@ -167,27 +189,45 @@ static void add_clients(request_rec *r, const pc_route *route, const apr_array_h
         }
         n = strlen(e[i].key);
         if (is_codecs(e[i].key, n) || pc_field_is_hop(e[i].key, n) || (listed && pc_name_listed(listed, e[i].key))
-            || (!keep_forwarding && pc_field_is_forwarding(e[i].key, n)) || (r->main && is_conditional(e[i].key))) {
+            || (pc_field_is_forwarding(e[i].key, n) && !goes_on(route, trusted, e[i].key, n, e[i].val))
+            || (r->main && is_conditional(e[i].key))) {
             continue;
         }
         add(fields, e[i].key, n, e[i].val);
     }
 }
 
-static void add_forwarding(request_rec *r, const pc_route *route, const char *host, apr_array_header_t *fields)
+/** What a trusted client has said in a field, or NULL. */
+static const char *believed(request_rec *r, const apr_array_header_t *listed, int trusted, const char *name)
+{
+    const char *value = trusted && !pc_name_listed(listed, name) ? apr_table_getm(r->pool, r->headers_in, name) : NULL;
+
+    return value && *value ? value : NULL;
+}
+
+static void add_forwarding(request_rec *r, const pc_route *route, const char *host, const apr_array_header_t *listed,
+                           int trusted, apr_array_header_t *fields)
 {
     pc_forwarded how = route->pool->forwarded;
-    const char *scheme = ap_http_scheme(r);
+    const char *scheme = ap_http_scheme(r), *before;
 
     if (how == PC_FORWARDED_X || how == PC_FORWARDED_BOTH) {
-        ADD(fields, "X-Forwarded-For", r->useragent_ip);
-        ADD(fields, "X-Forwarded-Host", host);
-        ADD(fields, "X-Forwarded-Proto", scheme);
+        before = believed(r, listed, trusted, "X-Forwarded-For");
+        ADD(fields, "X-Forwarded-For", pc_forwarded_append(r->pool, before, r->useragent_ip));
+        if (!believed(r, listed, trusted, "X-Forwarded-Host")) {
+            ADD(fields, "X-Forwarded-Host", host);
+        }
+        if (!believed(r, listed, trusted, "X-Forwarded-Proto")) {
+            ADD(fields, "X-Forwarded-Proto", scheme);
+        }
     }
     if (how == PC_FORWARDED_RFC || how == PC_FORWARDED_BOTH) {
+        before = believed(r, listed, trusted, "Forwarded");
+        if (before && !pc_forwarded_is_valid(before)) {
+            before = NULL;
+        }
         ADD(fields, "Forwarded",
-            apr_pstrcat(r->pool, "for=", pc_forwarded_value(r->pool, r->useragent_ip, 0),
-                        ";host=", pc_forwarded_value(r->pool, host, 1), ";proto=", scheme, NULL));
+            pc_forwarded_append(r->pool, before, pc_forwarded_element(r->pool, r->useragent_ip, host, scheme)));
     }
 }
 
@@ -195,6 +235,7 @@ apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const 
                                    int *status)
 {
     apr_array_header_t *fields, *listed;
+    int trusted = route->pool->trust && is_trusted(r, route->pool);
 
     *status = HTTP_BAD_REQUEST;
     if (!(*target = make_target(r, route))) {
@@ -212,7 +253,7 @@ apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const 
     }
     *status = OK;
     fields = apr_array_make(r->pool, apr_table_elts(r->headers_in)->nelts + 4, sizeof(pc_field));
-    add_clients(r, route, listed, fields);
-    add_forwarding(r, route, *host, fields);
+    add_clients(r, route, listed, trusted, fields);
+    add_forwarding(r, route, *host, listed, trusted, fields);
     return fields;
 }

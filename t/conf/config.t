@@ -88,7 +88,7 @@ good 'every directive of a block', <<'C';
     ProxyCoreTimeout connect=1 send=2s first=3min idle=1h total=0
     ProxyCoreRetry 2 on=connect,stale,reset,timeout,5xx
     ProxyCoreDisableTime 2s
-    ProxyCoreForwarded both
+    ProxyCoreForwarded both trust=10.0.0.0/8,2001:db8::/32 trust=192.0.2.1
     ProxyCoreExpect local
     ProxyCoreAsync off
     ProxyCoreDocumentRoot /srv/www
@@ -263,7 +263,6 @@ bad "$_->[0]", pool($_->[0]), $_->[1]
     ['ProxyCoreTimeout idle=0', qr/idle=0: accepted is a time above 0/],
     ['ProxyCoreRetry 11', qr/from 0 to 10/], ['ProxyCoreRetry 1 on=always', qr/on=always: accepted is on= with a list of connect,stale/],
     ['ProxyCoreDisableTime 0', qr/from 1ms to 1h/], ['ProxyCoreForwarded yes', qr/accepted is x-forwarded, forwarded, both or off/],
-    ['ProxyCoreForwarded both trust=10.0.0.0/8', qr/trust= is not available/], ['ProxyCoreExpect never', qr/accepted is forward or local/],
     ['ProxyCoreRequestBuffering yes', qr/ProxyCoreRequestBuffering yes: accepted is off, or on \[spool=SIZE\]/],
     ['ProxyCoreRequestBuffering on file=1M', qr/file=1M: accepted is off, or on \[spool=SIZE\]/],
     ['ProxyCoreRequestBuffering off spool=1K', qr/spool=1K: accepted is off, or on/],
@@ -273,6 +272,10 @@ bad "$_->[0]", pool($_->[0]), $_->[1]
     ['ProxyCoreResponseBuffering on spool=0 file=0', qr/spool=0 file=0: accepted is at least one of them above 0/],
     ['ProxyCoreResponseBuffering on size=1K', qr/size=1K: accepted is off, or on \[spool=SIZE\] \[file=SIZE\]/],
     ["ProxyCoreResponseBuffering on\nProxyCoreResponseBuffering off", qr/is given twice/],
+    ['ProxyCoreForwarded both trust=everybody', qr/trust=everybody: accepted is a list of addresses and networks/],
+    ['ProxyCoreForwarded both trust=', qr/trust=: accepted is/], ['ProxyCoreForwarded both trust=10.0.0.0/40', qr/accepted is a list/],
+    ['ProxyCoreForwarded trust=10.0.0.1', qr/trust=10\.0\.0\.1: accepted is x-forwarded, forwarded/], ['ProxyCoreForwarded both 10.0.0.1', qr/accepted is trust=/],
+    ['ProxyCoreForwarded off trust=10.0.0.1', qr/off passes on what anybody sent/], ['ProxyCoreExpect never', qr/accepted is forward or local/],
     ['ProxyCoreAsync on', qr/ProxyCoreAsync on: accepted is auto or off/],
     ['ProxyCoreDocumentRoot srv', qr/ProxyCoreDocumentRoot srv: accepted is a path/],
     ['ProxyCoreDocumentRoot "/%{nosuch:"', qr/ProxyCoreDocumentRoot: the expression .* is wrong/],

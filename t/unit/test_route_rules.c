@@ -156,6 +156,44 @@ static void forwarded(void **state)
     assert_string_equal(pc_forwarded_value(pool, "a\"b\\", 1), "\"a\\\"b\\\\\"");
 }
 
+static void forwarded_elements(void **state)
+{
+    (void)state;
+    assert_string_equal(pc_forwarded_element(pool, "192.0.2.1", "a.test", "https"),
+                        "for=192.0.2.1;host=a.test;proto=https");
+    assert_string_equal(pc_forwarded_element(pool, "2001:db8::1", "[::1]:81", "http"),
+                        "for=\"[2001:db8::1]\";host=\"[::1]:81\";proto=http");
+    assert_string_equal(pc_forwarded_append(pool, NULL, "for=b"), "for=b");
+    assert_string_equal(pc_forwarded_append(pool, " , ", "for=b"), "for=b");
+    assert_string_equal(pc_forwarded_append(pool, " for=a ,", "for=b"), "for=a, for=b");
+    assert_string_equal(pc_forwarded_append(pool, "192.0.2.1,10.0.0.1", "10.0.0.2"), "192.0.2.1,10.0.0.1, 10.0.0.2");
+}
+
+static void forwarded_grammar(void **state)
+{
+    static const char *const good[] = { "",
+                                        "for=192.0.2.1",
+                                        "For=\"[2001:db8:cafe::17]:4711\"",
+                                        "for=192.0.2.60;proto=http;by=203.0.113.43",
+                                        "for=192.0.2.43, for=198.51.100.17",
+                                        "for=_hidden, for=_SEVKISEK",
+                                        "for=unknown",
+                                        "for=a; proto=https ;host=\"x\\\"y\"",
+                                        "for=a;,;for=b",
+                                        "host=\"a,b;c\"" };
+    static const char *const bad[] = { "192.0.2.1",   "for",      "for=",         "=x",           "for=\"a",
+                                       "for=\"a\\\"", "for = a",  "for=a b",      "for=a\"b\"",   "for=\"a\"b",
+                                       "for=[::1]",   "for=a:80", "for=\"\x01\"", "for=\"\x7f\"", "f or=a" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); ++i) {
+        assert_true(pc_forwarded_is_valid(good[i]));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); ++i) {
+        assert_false(pc_forwarded_is_valid(bad[i]));
+    }
+}
+
 static void raw_paths(void **state)
 {
     static const struct {
@@ -194,8 +232,14 @@ static void raw_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits),     cmocka_unit_test(script_arguments),  cmocka_unit_test(prefixes),
-        cmocka_unit_test(hop_fields), cmocka_unit_test(connection_fields), cmocka_unit_test(forwarded),
+        cmocka_unit_test(splits),
+        cmocka_unit_test(script_arguments),
+        cmocka_unit_test(prefixes),
+        cmocka_unit_test(hop_fields),
+        cmocka_unit_test(connection_fields),
+        cmocka_unit_test(forwarded),
+        cmocka_unit_test(forwarded_elements),
+        cmocka_unit_test(forwarded_grammar),
         cmocka_unit_test(raw_paths),
     };
     int failed;

@@ -52,7 +52,7 @@ sub start_tls {
     my ($self, %arg) = @_;
     require IO::Socket::SSL;
     $self->{sock}->blocking(1);
-    my $ok = IO::Socket::SSL->start_SSL($self->{sock}, SSL_server => 1, Timeout => 5, %arg);
+    my $ok = IO::Socket::SSL->start_SSL($self->{sock}, SSL_server => 1, SSL_version => 'SSLv23', SSL_verify_mode => 0, Timeout => 5, %arg);
     return 0 if !$ok;
     $self->{sock}->blocking(0);
     return $self->{tls} = 1;
