@@ -54,6 +54,13 @@ void pc_buf_adds(pc_buf *b, const char *s);
 
 /* ------------------------------------------------------------------ what is sent */
 
+/** What the application is to do (FastCGI 1.0, 6). */
+typedef enum pc_role {
+    PC_ROLE_RESPONDER,
+    PC_ROLE_AUTHORIZER, /**< may the request be served? No body */
+    PC_ROLE_FILTER      /**< the body is followed by data_length bytes of a file */
+} pc_role;
+
 /** A request as the codec sees it. Everything in it lives at least as long as the exchange. */
 typedef struct pc_message {
     const char *method;     /**< as received, a token */
@@ -67,6 +74,8 @@ typedef struct pc_message {
     unsigned keep_alive : 1;  /**< the connection is wanted again: ask the backend to keep it */
     unsigned expect_100 : 1;  /**< send Expect: 100-continue (HTTP codecs only) */
     const char *upgrade;      /**< protocols to offer, NULL: none; codecs with PC_CODEC_UPGRADE only */
+    pc_role role;             /**< other than PC_ROLE_RESPONDER only with PC_CODEC_ROLES */
+    apr_off_t data_length;    /**< PC_ROLE_FILTER: bytes that frame() gets behind content_length bytes of body */
 } pc_message;
 
 /** Most bytes that a codec puts before or behind a span of body, or says at the end of a body. */
@@ -129,10 +138,11 @@ typedef struct pc_event {
 #define PC_CODEC_NO_SCRIPTS \
     0x40 /**< with PC_CODEC_CGI: backends are applications and not folders of scripts. A section is passed by its URL, and
                                      unless ProxyCoreScript says otherwise SCRIPT_NAME is empty and PATH_INFO the path */
+#define PC_CODEC_ROLES 0x80 /**< knows pc_role */
 
 /** Sends what message->upgrade offers. 101 is PC_EV_HEAD, only when it takes up one of the offers, and PC_EV_BODY are then
  *  bytes of the other protocol. */
-#define PC_CODEC_UPGRADE 0x40
+#define PC_CODEC_UPGRADE 0x100
 
 typedef struct pc_codec {
     apr_size_t size;         /**< sizeof(pc_codec) of the header that the codec was built with */

@@ -232,7 +232,12 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
         pc_tunnel_begin(x, head);
         return;
     }
-    if (is_local_redirect(x, head, location)) {
+    if (x->route->role == PC_ROLE_AUTHORIZER) {
+        if (pc_authorizer_head(x, head, location)) {
+            return;
+        }
+    }
+    else if (is_local_redirect(x, head, location)) {
         x->instead = follow_redirect;
         x->instead_data = location;
         x->instead_state = "redirect";

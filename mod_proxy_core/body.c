@@ -41,7 +41,7 @@ int pc_body_setup(pc_exchange *x)
     const char *coding = apr_table_get(r->headers_in, "Transfer-Encoding");
 
     x->body = PC_BODY_NONE;
-    if (r->main || (!length && !ap_request_has_body(r))) {
+    if (r->main || x->route->role == PC_ROLE_AUTHORIZER || (!length && !ap_request_has_body(r))) {
         return OK;
     }
     if (r->prev && ap_is_HTTP_ERROR(r->status)) {
@@ -65,8 +65,9 @@ int pc_body_setup(pc_exchange *x)
     if (x->msg.content_length == 0) {
         return OK; /* said to be empty: nothing to read */
     }
-    if (r->input_filters != r->proto_input_filters) {
-        /* Filters may make something else of it (mod_deflate), and change its fields when they do: read it first. */
+    if (r->input_filters != r->proto_input_filters || x->route->role == PC_ROLE_FILTER) {
+        /* Filters may make something else of it (mod_deflate), and change its fields when they do; and what follows it for
+         * an application that is a filter must be known before: read it first. */
         x->spool_first = 1;
         x->msg.content_length = -1;
     }

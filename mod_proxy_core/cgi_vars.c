@@ -135,14 +135,22 @@ static void find_script(const vars *v, script_names *s)
     s->docroot = pc_script_inside(script, docroot);
 }
 
+/** FastCGI 1.0, 6.3: an authorizer is not told how the path is split. */
+static int is_authorizer(const vars *v)
+{
+    return v->route->role == PC_ROLE_AUTHORIZER;
+}
+
 static void add_script(vars *v)
 {
     const pc_script *script = v->route->dir->script;
     script_names s;
 
     find_script(v, &s);
-    PUT(v, "SCRIPT_NAME", s.name);
-    if (s.path_info) {
+    if (!is_authorizer(v)) {
+        PUT(v, "SCRIPT_NAME", s.name);
+    }
+    if (s.path_info && !is_authorizer(v)) {
         PUT(v, "PATH_INFO", s.path_info);
         PUT(v, "PATH_TRANSLATED", apr_pstrcat(v->r->pool, strcmp(s.docroot, "/") ? s.docroot : "", s.path_info, NULL));
         if (script && script->path_info_in_filename) {
@@ -187,6 +195,10 @@ static void add_request(vars *v, apr_off_t content_length)
     PUT(v, "CONTENT_TYPE", apr_table_get(r->headers_in, "Content-Type"));
     if (content_length >= 0) {
         PUT(v, "CONTENT_LENGTH", content_length ? apr_off_t_toa(r->pool, content_length) : "0");
+    }
+    if (v->route->role == PC_ROLE_FILTER) {
+        PUT(v, "FCGI_DATA_LENGTH", apr_off_t_toa(r->pool, v->route->data_length));
+        PUT(v, "FCGI_DATA_LAST_MOD", apr_ltoa(r->pool, (long)apr_time_sec(v->route->data_mtime)));
     }
     PUT(v, "REQUEST_URI", request_uri(r));
     PUT(v, "SERVER_PROTOCOL", r->protocol);
@@ -286,7 +298,7 @@ static int is_kept_back(const vars *v, const apr_array_header_t *listed, const c
     if (v->r->main && (!ap_cstr_casecmpn(name, "If-", 3) || (len == 5 && !ap_cstr_casecmp(name, "Range")))) {
         return 1;
     }
-    if (len == 13 && !ap_cstr_casecmp(name, "Authorization")) {
+    if (len == 13 && !ap_cstr_casecmp(name, "Authorization") && !is_authorizer(v)) {
         core = ap_get_core_module_config(v->r->per_dir_config);
         return core->cgi_pass_auth != AP_CGI_PASS_AUTH_ON;
     }
@@ -383,6 +395,9 @@ static void put_env(vars *v, const char *name, const char *value)
 {
     apr_size_t len = strlen(name);
 
+    if (is_authorizer(v) && !strcmp(name, "SCRIPT_NAME")) {
+        return;
+    }
     if (len && value && !is_reserved(name, len) && !find(v, 0, v->a->nelts, name, len)) {
         push(v, name, len, value);
     }

@@ -112,6 +112,12 @@ typedef struct pc_setenv {
     ap_expr_info_t *expr;
 } pc_setenv;
 
+/** A file that ends in `from` gets the handler that one ending in `to` would get. Both with the dot. */
+typedef struct pc_extension {
+    const char *from;
+    const char *to;
+} pc_extension;
+
 /** Per directory (D in directives.md). Fields that were not set are NULL or -1. */
 typedef struct pc_dir_conf {
     const char *pass;               /* ProxyCorePass NAME or scheme://…; "" for off; NULL: not set */
@@ -121,6 +127,11 @@ typedef struct pc_dir_conf {
     const struct pc_script *script; /* ProxyCoreScript, see script.h */
     apr_array_header_t *setenv;     /* of pc_setenv */
     apr_array_header_t *passenv;    /* of const char * */
+    int mode;                       /* ProxyCoreMode, a pc_role; -1: not set */
+    apr_array_header_t *extensions; /* ProxyCoreMapExtension: of pc_extension */
+    const struct pc_dir_conf
+        *under;                 /* pass hides this one's, which may be of the other kind (config_roles.h); NULL: none */
+    unsigned guards : 1;        /* pass names an authorizer: it is asked, and something else serves the request */
     unsigned pass_location : 1; /* pass stands in a <Location> or outside of sections: the URL says it, not a file */
     struct pc_block *block;     /* config.c: the <ProxyCore> whose inside is being read */
 } pc_dir_conf;
@@ -130,6 +141,7 @@ typedef struct pc_server_conf {
     apr_hash_t *pools;        /* name in lower case -> pc_pool_conf * of this server's own blocks */
     apr_array_header_t *list; /* the same, of pc_pool_conf *, in the order of the configuration */
     apr_hash_t *visible;      /* pools with the main server's added: made by pc_conf_check() */
+    unsigned authorizers : 1; /* one of them is an authorizer by its own block */
 } pc_server_conf;
 
 extern module AP_MODULE_DECLARE_DATA __attribute__((visibility("default"))) proxy_core_module;

@@ -14,6 +14,7 @@
 
 #include "config_backend.h"
 #include "config_pool.h"
+#include "config_roles.h"
 #include "config_values.h"
 #include "script.h"
 #include "tls.h"
@@ -34,6 +35,7 @@ void *pc_conf_create_dir(apr_pool_t *p, char *dir)
 
     (void)dir;
     conf->check_local = -1;
+    conf->mode = -1;
     return conf;
 }
 
@@ -52,6 +54,10 @@ void *pc_conf_merge_dir(apr_pool_t *p, void *base_, void *add_)
     conf->strip = pass->strip;
     conf->check_local = pass->check_local;
     conf->pass_location = pass->pass_location;
+    conf->guards = pass->guards;
+    conf->under = pc_roles_merge_under(p, base, add);
+    conf->mode = add->mode >= 0 ? add->mode : base->mode;
+    conf->extensions = merge_arrays(p, base->extensions, add->extensions);
     conf->docroot = add->docroot ? add->docroot : base->docroot;
     conf->script = add->script ? add->script : base->script;
     conf->setenv = merge_arrays(p, base->setenv, add->setenv);
@@ -148,7 +154,7 @@ static const char *read_block(cmd_parms *cmd, pc_pool_conf *pool)
     cmd->directive = self;
     pool->inside = self->first_child;
     dir->block = NULL;
-    if (dir->docroot || dir->script || dir->setenv || dir->passenv) {
+    if (dir->docroot || dir->script || dir->setenv || dir->passenv || dir->mode >= 0) {
         pool->dir = dir;
     }
     return wrong;
@@ -176,7 +182,8 @@ static const char *proxy_core_section(cmd_parms *cmd, void *mconfig, const char 
     if (!wrong) {
         wrong = read_block(cmd, pool);
     }
-    if (!wrong && (wrong = pc_pool_conf_complete(cmd->pool, pool))) {
+    if (!wrong
+        && ((wrong = pc_pool_conf_complete(cmd->pool, pool)) || (wrong = pc_roles_check_pool(cmd->pool, pool)))) {
         wrong = apr_pstrcat(cmd->pool, "<ProxyCore ", name, ">: ", wrong, NULL);
     }
     if (!wrong) {
@@ -264,11 +271,13 @@ static const char *set_pass(cmd_parms *cmd, void *mconfig, int argc, char *const
         return apr_pstrcat(cmd->pool, cmd->cmd->name, " takes the name of a <ProxyCore> pool, scheme://address or off",
                            NULL);
     }
+    pc_roles_begin_pass(cmd, conf);
     conf->strip = NULL;
     conf->check_local = -1;
     conf->pass_location = is_by_location(cmd);
     if (!apr_cstr_casecmp(argv[0], "off")) {
         conf->pass = "";
+        pc_roles_end_pass(conf);
         return argc > 1 ? apr_pstrcat(cmd->pool, cmd->cmd->name, " off ", argv[1], ": off takes no argument", NULL)
                         : NULL;
     }
@@ -276,7 +285,8 @@ static const char *set_pass(cmd_parms *cmd, void *mconfig, int argc, char *const
     for (int i = 1; i < argc && !wrong; ++i) {
         wrong = set_pass_key(cmd, conf, argv[i]);
     }
-    return wrong;
+    pc_roles_end_pass(conf);
+    return wrong ? wrong : pc_roles_check_htaccess(cmd, conf);
 }
 
 static const char *set_docroot(cmd_parms *cmd, void *mconfig, const char *arg)
@@ -308,24 +318,6 @@ static const char *set_script(cmd_parms *cmd, void *mconfig, int argc, char *con
     return NULL;
 }
 
-/** CGI variables that a .htaccess file must not invent: they say who asks and which file runs. */
-static int is_reserved(const char *name)
-{
-    static const char *const names[] = { "AUTH_TYPE",      "DOCUMENT_ROOT",   "GATEWAY_INTERFACE", "HTTPS",
-                                         "PATH_INFO",      "PATH_TRANSLATED", "QUERY_STRING",      "REDIRECT_STATUS",
-                                         "REQUEST_METHOD", "REQUEST_URI",     "SCRIPT_FILENAME",   "SCRIPT_NAME" };
-
-    if (!strncmp(name, "REMOTE_", 7) || !strncmp(name, "SERVER_", 7) || !strncmp(name, "UWSGI_", 6)) {
-        return 1;
-    }
-    for (apr_size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
-        if (!strcmp(name, names[i])) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /** Raw, because httpd's own splitting takes "" for a missing argument. */
 static const char *set_setenv(cmd_parms *cmd, void *mconfig, const char *args)
 {
@@ -345,7 +337,7 @@ static const char *set_setenv(cmd_parms *cmd, void *mconfig, const char *args)
     if (!strcmp(name, "CONTENT_LENGTH") || !strcmp(name, "CONTENT_TYPE") || !strcmp(name, "HTTP_PROXY")) {
         return apr_pstrcat(cmd->pool, cmd->cmd->name, " ", name, ": this variable cannot be set", NULL);
     }
-    if (pc_conf_in_htaccess(cmd) && is_reserved(name)) {
+    if (pc_conf_in_htaccess(cmd) && pc_value_is_reserved_env(name)) {
         return apr_pstrcat(cmd->pool, cmd->cmd->name, " ", name, ": this variable cannot be set in .htaccess", NULL);
     }
     env.name = apr_pstrdup(cmd->pool, name);
@@ -441,6 +433,12 @@ const command_rec pc_conf_commands[] = {
     AP_INIT_ITERATE("ProxyCorePassEnv", set_passenv, NULL, ANY_SECTION,
                     "Variables of the server's own environment that the backend gets"),
 
+    AP_INIT_TAKE1("ProxyCoreMode", pc_set_mode, NULL, ANY_SECTION | OR_AUTHCFG,
+                  "The application's role (FastCGI): responder, authorizer (asked before something else serves the "
+                  "request) or filter"),
+    AP_INIT_TAKE2("ProxyCoreMapExtension", pc_set_map_extension, NULL, ANY_SECTION,
+                  "Files of the first extension are served as those of the second: .php3 .php"),
+
     LATER("ProxyCoreResolve", "off", RSRC_CONF, "How often names are looked up again: off (once, at start)"),
     LATER("ProxyCoreSticky", "off", RSRC_CONF, "Pin a client to a backend: off"),
     LATER("ProxyCoreHealthCheck", "off", RSRC_CONF, "Ask backends whether they are well: off"),
@@ -448,8 +446,6 @@ const command_rec pc_conf_commands[] = {
     LATER("ProxyCoreRewriteResponse", NULL, ANY_SECTION, "Rewrite the backend's response fields (not available yet)"),
     LATER("ProxyCoreXSendfile", "off", ANY_SECTION, "Let the backend answer with a file's name: off"),
     LATER("ProxyCoreXRewrite", "off", ANY_SECTION, "Let the backend send the request elsewhere: off"),
-    LATER("ProxyCoreMode", "responder", ANY_SECTION, "The FastCGI role: responder"),
-    LATER("ProxyCoreMapExtension", NULL, ANY_SECTION, "Serve one extension as another (not available yet)"),
     LATER("ProxyCoreErrorOverride", "off", ANY_SECTION, "ErrorDocument instead of the backend's body: off"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
 };

@@ -13,6 +13,7 @@
  */
 
 #include "config_backend.h"
+#include "config_roles.h"
 #include "config_pool.h"
 #include "config_values.h"
 #include "mod_procd.h"
@@ -451,6 +452,28 @@ static void check_name(check *c, server_rec *s, const ap_directive_t *node)
     }
 }
 
+static void check_role(check *c, server_rec *s, const ap_directive_t *node)
+{
+    const char *wrong = pc_roles_check_node(c->ptemp, s, node);
+
+    if (wrong) {
+        complain(c, place_of(c, node), "%s", wrong);
+    }
+}
+
+static void note_authorizers(check *c)
+{
+    for (server_rec *s = c->main_server; s; s = s->next) {
+        pc_server_conf *conf = server_conf(s);
+
+        for (apr_hash_index_t *i = apr_hash_first(c->ptemp, conf->visible); i; i = apr_hash_next(i)) {
+            const pc_pool_conf *pool = apr_hash_this_val(i);
+
+            conf->authorizers |= pool->dir && pool->dir->mode == PC_ROLE_AUTHORIZER;
+        }
+    }
+}
+
 /* ------------------------------------------------------------------ entries */
 
 int pc_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
@@ -464,7 +487,9 @@ int pc_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     each_node(&c, main_server, ap_conftree, make_inline);
     pc_conf_each_pool(main_server, finish_pool, &c);
     make_visible(&c);
+    note_authorizers(&c);
     each_node(&c, main_server, ap_conftree, check_name);
+    each_node(&c, main_server, ap_conftree, check_role);
     return c.failed ? HTTP_INTERNAL_SERVER_ERROR : OK;
 }
 

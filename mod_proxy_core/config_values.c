@@ -133,3 +133,20 @@ int pc_value_is_env_name(const char *text)
 {
     return all_of(text, 256, "_") && !apr_isdigit(*text);
 }
+
+int pc_value_is_reserved_env(const char *name)
+{
+    static const char *const names[] = { "AUTH_TYPE",      "DOCUMENT_ROOT",   "GATEWAY_INTERFACE", "HTTPS",
+                                         "PATH_INFO",      "PATH_TRANSLATED", "QUERY_STRING",      "REDIRECT_STATUS",
+                                         "REQUEST_METHOD", "REQUEST_URI",     "SCRIPT_FILENAME",   "SCRIPT_NAME" };
+
+    if (!strncmp(name, "REMOTE_", 7) || !strncmp(name, "SERVER_", 7) || !strncmp(name, "UWSGI_", 6)) {
+        return 1;
+    }
+    for (apr_size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
+        if (!strcmp(name, names[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}

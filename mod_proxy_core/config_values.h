@@ -24,5 +24,8 @@ const char *pc_value_of(const char *arg, const char *key);
 int pc_value_is_name(const char *text);
 /** A name for an environment variable: letters, digits, '_', no digit first; 1..256. */
 int pc_value_is_env_name(const char *text);
+/** Does a variable of this name say who asks, what for and which file runs? Neither a .htaccess file nor an authorizer's
+ *  answer gives such. */
+int pc_value_is_reserved_env(const char *name);
 
 #endif /* PC_CONFIG_VALUES_H */

@@ -14,6 +14,7 @@
  *   greet.c     what a new connection begins with
  *   hold.c      answers that wait for their client
  *   tunnel.c    behind 101: another protocol
+ *   authorizer.c, filter.c  FastCGI's other roles
  */
 #ifndef PC_EXCHANGE_H
 #define PC_EXCHANGE_H
@@ -118,6 +119,7 @@ struct pc_exchange {
     unsigned eof : 1;       /* the backend has closed */
     unsigned logged_cut : 1;
     unsigned last_event : 1; /* a byte of this try was read */
+    unsigned refused : 1;    /* an authorizer's answer that is the client's */
     unsigned held : 1;       /* what filters hold back waits for the client's socket to take more */
 
     pc_choice choice;
@@ -158,6 +160,7 @@ struct pc_exchange {
     const void *instead_data;
     const char *instead_state; /* for the notes: "redirect", … */
     pc_tunnel *tunnel;         /* PC_STATE_TUNNEL */
+    int app_status;            /* the application's own, at the end of its answer */
     int final_status;          /* to be returned instead of the answer (304, 412) */
     int backend_status;
     int prior_status;          /* what an earlier try would have answered, */
@@ -293,6 +296,17 @@ apr_time_t pc_tunnel_idle_since(const pc_exchange *x);
 apr_time_t pc_tunnel_drain_at(pc_exchange *x);
 /** Is there anything to be learnt from the client's descriptor? The end of what a client sends is not that of a tunnel. */
 int pc_tunnel_watches_client(const pc_exchange *x);
+
+/* authorizer.c */
+void pc_authorizer_register_hooks(apr_pool_t *p);
+/** The head of an authorizer's answer. @return 1: nothing of it is for the client */
+int pc_authorizer_head(pc_exchange *x, const pc_head *head, const char *location);
+
+/* filter.c */
+/** The file that the filter gets. @return OK or an HTTP status */
+int pc_filter_open(request_rec *r, pc_route *route);
+/** Put it behind what was spooled of the body, for each try. */
+void pc_filter_queue(pc_exchange *x);
 
 /* stderr.c */
 /** Bytes of the application's standard error. */

@@ -118,7 +118,7 @@ static int is_safe(const pc_exchange *x, pc_cause cause)
     if (!pc_body_replayable(x)) {
         return 0;
     }
-    if (!x->any_sent || cause == PC_CAUSE_OVERLOADED) {
+    if (!x->any_sent || cause == PC_CAUSE_OVERLOADED || x->route->role == PC_ROLE_AUTHORIZER) { /* it only says */
         return 1;
     }
     /* some of it was unread, at least: PHP runs a script with the end of its input unread, and may die in it */

@@ -90,6 +90,9 @@ static int handler(request_rec *r)
     if (rc != OK) {
         return rc;
     }
+    if (route->role == PC_ROLE_FILTER && (rc = pc_filter_open(r, route)) != OK) {
+        return rc;
+    }
     parkable = route->pool->async && pc_park_possible(r);
     if (parkable && !pc_upstream_quick(route->pool)) {
         let_go_of_input(r);
@@ -185,6 +188,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_FIRST);
     pc_route_register_hooks(p);
+    pc_authorizer_register_hooks(p);
+    pc_map_extension_register_hooks(p);
     pc_park_register_hooks(p);
     pc_tunnel_register_hooks(p);
     pc_status_register_hooks(p);

@@ -47,10 +47,22 @@ static void note_time(pc_exchange *x, const char *name, apr_time_t from, apr_tim
     apr_table_setn(x->r->notes, name, s);
 }
 
+static void note_authorizer(pc_exchange *x)
+{
+    apr_table_setn(x->r->notes, "proxy-core-authorizer", x->pool->name);
+    apr_table_setn(x->r->notes, "proxy-core-authorizer-state",
+                   x->refused && !strcmp(x->outcome, "ok") ? "refused" : x->outcome);
+    note_time(x, "proxy-core-authorizer-time", x->started, x->finished_at);
+}
+
 void pc_notes_set(pc_exchange *x)
 {
     apr_table_t *n = x->r->notes;
 
+    if (x->route->role == PC_ROLE_AUTHORIZER) { /* the other names are for who serves the request */
+        note_authorizer(x);
+        return;
+    }
     if (x->lease.backend) {
         apr_table_setn(n, "proxy-core-backend", x->lease.backend->name);
     }

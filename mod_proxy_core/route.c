@@ -40,9 +40,36 @@ static const pc_dir_conf *dir_conf(request_rec *r)
     return ap_get_module_config(r->per_dir_config, &proxy_core_module);
 }
 
-static int is_passed(const pc_dir_conf *dir)
+/** Does this ProxyCorePass name an authorizer? */
+static int guards(request_rec *r, const pc_dir_conf *dir)
 {
-    return dir && dir->pass && *dir->pass;
+    const pc_server_conf *conf;
+    const pc_pool_conf *pool;
+
+    if (dir->guards || !*dir->pass) {
+        return dir->guards;
+    }
+    conf = ap_get_module_config(r->server->module_config, &proxy_core_module);
+    pool = conf->authorizers ? pc_conf_pool(r->server, dir->pass) : NULL;
+    return pool && pool->dir && pool->dir->mode == PC_ROLE_AUTHORIZER;
+}
+
+/** The innermost ProxyCorePass of a kind, off included. */
+static const pc_dir_conf *find_pass(request_rec *r, pc_pass_kind kind)
+{
+    const pc_dir_conf *dir = dir_conf(r);
+
+    while (dir && dir->pass && guards(r, dir) != (kind == PC_PASS_GUARDS)) {
+        dir = dir->under;
+    }
+    return dir && dir->pass ? dir : NULL;
+}
+
+const pc_dir_conf *pc_route_pass(request_rec *r, pc_pass_kind kind)
+{
+    const pc_dir_conf *dir = find_pass(r, kind);
+
+    return dir && *dir->pass ? dir : NULL;
 }
 
 /** Is this a request that any pool could serve? TRACE is httpd's own; "*" and what mod_proxy took are not ours. */
@@ -77,9 +104,9 @@ static const char *handler_of_location(request_rec *r)
 
 static int is_location(request_rec *r)
 {
-    const pc_dir_conf *dir = dir_conf(r);
+    const pc_dir_conf *dir = find_pass(r, PC_PASS_SERVES);
 
-    if (dir && dir->pass) {
+    if (dir) {
         return *dir->pass && dir->check_local != 1;
     }
     return handler_of_location(r) != NULL;
@@ -122,7 +149,7 @@ static int type_checker(request_rec *r)
     if (!apr_table_get(r->notes, NOTE_LOCATION)) {
         return DECLINED;
     }
-    if (is_passed(dir_conf(r))) {
+    if (pc_route_pass(r, PC_PASS_SERVES)) {
         r->handler = HANDLER;
     }
     return OK;
@@ -139,9 +166,9 @@ static int wants_file(request_rec *r, const pc_dir_conf *dir)
 
 static int fixups(request_rec *r)
 {
-    const pc_dir_conf *dir = dir_conf(r);
+    const pc_dir_conf *dir = pc_route_pass(r, PC_PASS_SERVES);
 
-    if (!is_passed(dir) || !is_ours(r)) {
+    if (!dir || !is_ours(r)) {
         return DECLINED;
     }
     /* A directory is left to DirectoryIndex and to listings. */
@@ -169,16 +196,16 @@ void pc_route_register_hooks(apr_pool_t *p)
 
 /* ------------------------------------------------------------------ in the handler */
 
-/** The pool's name, by handler or by ProxyCorePass. @return DECLINED: not ours */
-static int pool_name(request_rec *r, const pc_dir_conf *dir, const char **name, int *by_pass)
+/** The pool's name, by handler or by ProxyCorePass, which is *pass then. @return DECLINED: not ours */
+static int pool_name(request_rec *r, const char **name, const pc_dir_conf **pass)
 {
     const char *rest;
 
+    *pass = NULL;
     if (!r->handler || strncmp(r->handler, HANDLER, HANDLER_LEN) != 0 || !is_ours(r)) {
         return DECLINED;
     }
     rest = r->handler + HANDLER_LEN;
-    *by_pass = !*rest;
     if (*rest == ':') {
         *name = rest + 1;
         return OK;
@@ -186,13 +213,13 @@ static int pool_name(request_rec *r, const pc_dir_conf *dir, const char **name, 
     if (*rest) {
         return DECLINED; /* proxy-core-status */
     }
-    if (!is_passed(dir)) {
+    if (!(*pass = pc_route_pass(r, PC_PASS_SERVES))) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "PXC0200: the handler is " HANDLER " but no ProxyCorePass holds for %s; write " HANDLER ":NAME",
                       r->uri);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    *name = dir->pass;
+    *name = (*pass)->pass;
     return OK;
 }
 
@@ -267,17 +294,12 @@ static const char *path_of(request_rec *r, const char *strip)
     return r->uri[n] ? r->uri + n : "/";
 }
 
-int pc_route_find(request_rec *r, pc_route **out)
+/** The pool of this name, the path that it is asked for, and what holds for it. */
+static int make_route(request_rec *r, const char *name, const char *strip, pc_route **out)
 {
     const pc_dir_conf *dir = dir_conf(r);
-    const char *name;
-    int by_pass, rv;
-    pc_route *route;
+    pc_route *route = apr_pcalloc(r->pool, sizeof(*route));
 
-    if ((rv = pool_name(r, dir, &name, &by_pass)) != OK) {
-        return rv;
-    }
-    route = apr_pcalloc(r->pool, sizeof(*route));
     if (!(route->pool = pc_conf_pool(r->server, name))) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "PXC0201: this server has no <ProxyCore %s>, and no such address stands in "
@@ -285,16 +307,79 @@ int pc_route_find(request_rec *r, pc_route **out)
                       ap_escape_logitem(r->pool, name));
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    route->check_local = by_pass ? wants_file(r, dir) : !apr_table_get(r->notes, NOTE_LOCATION);
-    route->location = !route->check_local && (r->finfo.filetype == APR_NOFILE || (by_pass && dir->pass_location));
-    if (route->check_local && (rv = check_file(r)) != OK) {
+    route->path = path_of(r, strip);
+    route->dir = route->pool->dir ? pc_conf_merge_dir(r->pool, (void *)route->pool->dir, (void *)dir) : dir;
+    *out = route;
+    return OK;
+}
+
+static int knows_roles(request_rec *r, const pc_route *route)
+{
+    if (route->pool->codec->flags & PC_CODEC_ROLES) {
+        return OK;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0602: pool %s: %s knows no roles, ProxyCoreMode needs fastcgi",
+                  route->pool->name, route->pool->codec->name);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/** The role that a pool is to play in serving the request. */
+static int take_role(request_rec *r, pc_route *route)
+{
+    if (route->dir->mode <= PC_ROLE_RESPONDER) {
+        return OK;
+    }
+    if (route->dir->mode == PC_ROLE_AUTHORIZER) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "PXC0600: pool %s is an authorizer and cannot serve %s: it is named by ProxyCorePass, next to "
+                      "ProxyCoreMode, and not by a handler",
+                      route->pool->name, r->uri);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    route->role = PC_ROLE_FILTER;
+    return knows_roles(r, route);
+}
+
+int pc_route_find(request_rec *r, pc_route **out)
+{
+    const pc_dir_conf *pass;
+    const char *name;
+    int rv;
+    pc_route *route;
+
+    if ((rv = pool_name(r, &name, &pass)) != OK
+        || (rv = make_route(r, name, pass ? pass->strip : NULL, &route)) != OK) {
         return rv;
     }
-    route->path = path_of(r, by_pass ? dir->strip : NULL);
-    route->dir = route->pool->dir ? pc_conf_merge_dir(r->pool, (void *)route->pool->dir, (void *)dir) : dir;
-    if ((rv = evaluate(r, route)) != OK) {
+    route->check_local = pass ? wants_file(r, pass) : !apr_table_get(r->notes, NOTE_LOCATION);
+    route->location = !route->check_local && (r->finfo.filetype == APR_NOFILE || (pass && pass->pass_location));
+    if ((route->check_local && (rv = check_file(r)) != OK) || (rv = take_role(r, route)) != OK
+        || (rv = evaluate(r, route)) != OK) {
         return rv;
     }
     *out = route;
     return OK;
+}
+
+int pc_route_authorizer(request_rec *r, const pc_dir_conf *guard, pc_route **out)
+{
+    int rv = make_route(r, guard->pass, guard->strip, out);
+    pc_route *route = *out;
+    const pc_dir_conf *own;
+
+    if (rv != OK) {
+        return rv;
+    }
+    route->role = PC_ROLE_AUTHORIZER;
+    route->location = !r->filename || r->proxyreq || apr_table_get(r->notes, NOTE_LOCATION);
+    own = route->pool->dir;
+    if (own && (own->script || own->docroot)) { /* the section's are for who serves the request */
+        pc_dir_conf *dir = apr_pmemdup(r->pool, route->dir, sizeof(*dir));
+
+        dir->script = own->script ? own->script : dir->script;
+        dir->docroot = own->docroot ? own->docroot : dir->docroot;
+        route->dir = dir;
+    }
+    rv = knows_roles(r, route);
+    return rv == OK ? evaluate(r, route) : rv;
 }

@@ -8,6 +8,8 @@
 
 #include "conf.h"
 
+#include "apr_file_io.h"
+
 /** Where a request goes. Made by pc_route_find() in r->pool. */
 typedef struct pc_route {
     const pc_pool_conf *pool;
@@ -15,7 +17,11 @@ typedef struct pc_route {
     const char *path;        /* decoded URL path after strip=, begins with '/' */
     const char *docroot;     /* ProxyCoreDocumentRoot's value, NULL: not set */
     const char *script_file; /* file= of ProxyCoreScript, its value; NULL: not set */
-    unsigned location : 1;   /* came by ProxyCorePass: no file behind it unless check_local */
+    pc_role role;
+    apr_file_t *data; /* PC_ROLE_FILTER: the file, its length and its age; else NULL */
+    apr_off_t data_length;
+    apr_time_t data_mtime;
+    unsigned location : 1; /* came by ProxyCorePass: no file behind it unless check_local */
     unsigned check_local : 1;
 } pc_route;
 
@@ -23,9 +29,19 @@ typedef struct pc_route {
  *  Also the check_config hook of conf.h. */
 void pc_route_register_hooks(apr_pool_t *p);
 
+/** The hook of ProxyCoreMapExtension (map_extension.c). */
+void pc_map_extension_register_hooks(apr_pool_t *p);
+
 /** Which pool serves r, if any (in the handler). @return OK with *route set; DECLINED; or an HTTP status
  *  (404: check-local and no such file; 500: unknown pool) */
 int pc_route_find(request_rec *r, pc_route **route);
+
+/** What ProxyCorePass says of this request. @return the section's settings, NULL: nothing */
+typedef enum { PC_PASS_SERVES, PC_PASS_GUARDS } pc_pass_kind;
+const pc_dir_conf *pc_route_pass(request_rec *r, pc_pass_kind kind);
+
+/** The route to the authorizer that guard names. @return OK with *route set, or an HTTP status */
+int pc_route_authorizer(request_rec *r, const pc_dir_conf *guard, pc_route **route);
 
 /** The CGI meta-variables (RFC 3875, 4.1; handler-facts 2.8) for PC_CODEC_CGI codecs, without CONTENT_LENGTH and
  *  CONTENT_TYPE's length twin: content_length >= 0 adds CONTENT_LENGTH, -1 leaves it out.

@@ -26,6 +26,8 @@ static void build_message(pc_exchange *x, const apr_array_header_t *fields)
     x->msg.fields = (const pc_field *)fields->elts;
     x->msg.nfields = (apr_size_t)fields->nelts;
     x->msg.head_only = x->r->header_only;
+    x->msg.role = x->route->role;
+    x->msg.data_length = x->route->data_length;
 }
 
 static int build_fields(pc_exchange *x)
@@ -77,6 +79,9 @@ int pc_send_prepare(pc_exchange *x)
     if (x->spool) {
         pc_body_rewind(x);
     }
+    if (x->route->data) {
+        pc_filter_queue(x);
+    }
     return OK;
 }
 
@@ -123,6 +128,7 @@ static apr_status_t queue_bucket(pc_exchange *x, apr_bucket *b, int frame, apr_s
     apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
 
     if (rv != APR_SUCCESS || len == 0) {
+        x->rc = HTTP_INTERNAL_SERVER_ERROR; /* a file of ours, which is shorter than it was */
         return rv;
     }
     f->prefix_len = f->suffix_len = 0;

@@ -2,7 +2,8 @@
 /*
  * FastCGI 1.0, one request at a time on a connection (request id 1).
  *
- * Sent: BEGIN_REQUEST, PARAMS over as many records as they need, the body as STDIN. A body that was not completed is never ended with the empty STDIN record, which would make an
+ * Sent: BEGIN_REQUEST, PARAMS over as many records as they need, the body as STDIN, and for a filter the file as DATA behind
+ * the end of STDIN. A body that was not completed is never ended with the empty STDIN record, which would make an
  * application act on half an upload; ABORT_REQUEST is sent instead.
  *
  * Received: a record's head is collected when it comes in pieces, its content is handed on as it lies. The answer is
@@ -35,7 +36,7 @@ enum {
     FCGI_DATA = 8
 };
 
-typedef enum { FCGI_RESPONDER = 1, FCGI_AUTHORIZER = 2, FCGI_FILTER = 3 } fcgi_role;
+enum { FCGI_RESPONDER = 1, FCGI_AUTHORIZER = 2, FCGI_FILTER = 3 };
 
 enum { FCGI_REQUEST_COMPLETE = 0, FCGI_CANT_MPX_CONN = 1, FCGI_OVERLOADED = 2, FCGI_UNKNOWN_ROLE = 3 };
 
@@ -56,7 +57,9 @@ typedef struct fcgi_state {
     unsigned char type;    /* of the record that is being read */
     unsigned char padding; /* bytes of it that are to come */
     apr_uint16_t content;  /* bytes of its content that are to come */
-    fcgi_role role;
+    apr_off_t in_left;     /* a filter: bytes of STDIN and of DATA that are to come */
+    apr_off_t data_left;
+    unsigned in_ended : 1;    /* a filter: the end of STDIN was framed */
     unsigned sent : 1;        /* the request is complete */
     unsigned stdout_over : 1; /* the empty STDOUT record came */
     unsigned ended : 1;       /* END_REQUEST came; app_status and why are set */
@@ -81,7 +84,8 @@ static void fcgi_start(void *state, apr_pool_t *pool, const pc_message *m)
 
     s->m = m;
     s->pool = pool;
-    s->role = FCGI_RESPONDER;
+    s->in_left = m->body ? m->content_length : 0;
+    s->data_left = m->data_length;
     pc_cgi_answer_start(&s->answer, pool, m);
 }
 
@@ -199,6 +203,15 @@ static apr_size_t params_size(const pc_message *m, const char **why)
     return size;
 }
 
+static char role_of(const pc_message *m)
+{
+    switch (m->role) {
+    case PC_ROLE_AUTHORIZER: return FCGI_AUTHORIZER;
+    case PC_ROLE_FILTER: return FCGI_FILTER;
+    default: return FCGI_RESPONDER;
+    }
+}
+
 static const char *fcgi_head(void *state, pc_buf *out)
 {
     fcgi_state *s = state;
@@ -215,7 +228,7 @@ static const char *fcgi_head(void *state, pc_buf *out)
     begin = pc_buf_reserve(out, size + (2 * (size / RECORD_MAX) + 5) * 2 * FCGI_HEADER_LEN);
     w.p = put_header(begin, FCGI_BEGIN_REQUEST, 8, 0);
     memset(w.p, 0, 8);
-    w.p[1] = (char)s->role;
+    w.p[1] = role_of(m);
     w.p[2] = m->keep_alive ? FCGI_KEEP_CONN : 0;
     w.p += 8;
     for (i = 0; i < m->nfields; i++) {
@@ -227,23 +240,54 @@ static const char *fcgi_head(void *state, pc_buf *out)
     return NULL;
 }
 
+/* A filter's two streams: DATA begins behind the end of STDIN, which libfcgi insists on. */
+static apr_size_t frame_filter(fcgi_state *s, apr_size_t avail, pc_frame *f)
+{
+    apr_off_t *left = s->in_left > 0 ? &s->in_left : &s->data_left;
+    char *p = f->prefix;
+
+    if ((apr_uint64_t)avail > (apr_uint64_t)*left) {
+        avail = (apr_size_t)*left;
+    }
+    *left -= (apr_off_t)avail;
+    if (left == &s->data_left && !s->in_ended) {
+        s->in_ended = 1;
+        p = put_header(p, FCGI_STDIN, 0, 0);
+    }
+    p = put_header(p, left == &s->data_left ? FCGI_DATA : FCGI_STDIN, avail, 0);
+    f->prefix_len = (apr_size_t)(p - f->prefix);
+    return avail;
+}
+
 static apr_size_t fcgi_frame(void *state, apr_size_t avail, pc_frame *f)
 {
-    (void)state;
+    fcgi_state *s = state;
+
     if (avail > RECORD_MAX) {
         avail = RECORD_MAX;
     }
+    f->suffix_len = 0;
+    if (s->m->role == PC_ROLE_FILTER) {
+        return frame_filter(s, avail, f);
+    }
     put_header(f->prefix, FCGI_STDIN, avail, 0);
     f->prefix_len = FCGI_HEADER_LEN;
-    f->suffix_len = 0;
     return avail;
 }
 
 static apr_size_t fcgi_finish(void *state, char *buf)
 {
-    ((fcgi_state *)state)->sent = 1;
-    put_header(buf, FCGI_STDIN, 0, 0);
-    return FCGI_HEADER_LEN;
+    fcgi_state *s = state;
+    char *p = buf;
+
+    s->sent = 1;
+    if (!s->in_ended) {
+        p = put_header(p, FCGI_STDIN, 0, 0);
+    }
+    if (s->m->role == PC_ROLE_FILTER) {
+        p = put_header(p, FCGI_DATA, 0, 0);
+    }
+    return (apr_size_t)(p - buf);
 }
 
 static apr_size_t fcgi_abort(void *state, char *buf)
@@ -454,7 +498,7 @@ static void fcgi_eof(void *state, pc_event *ev)
 const pc_codec pc_fastcgi_codec = {
     .size = sizeof(pc_codec),
     .name = "fastcgi",
-    .flags = PC_CODEC_CGI | PC_CODEC_KEEP | PC_CODEC_EXCLUSIVE,
+    .flags = PC_CODEC_CGI | PC_CODEC_KEEP | PC_CODEC_EXCLUSIVE | PC_CODEC_ROLES,
     .default_port = 0,
     .state_size = sizeof(fcgi_state),
     .start = fcgi_start,

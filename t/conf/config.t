@@ -283,11 +283,12 @@ bad "$_->[0]", pool($_->[0]), $_->[1]
     ['ProxyCoreScript auto whole', qr/how to split is said already/], ['ProxyCoreScript chroot=/', qr/is not the root/],
     ['ProxyCoreSetEnv A', qr/takes a name and one value/], ['ProxyCoreSetEnv A-B x', qr/ProxyCoreSetEnv A-B: a name has letters/],
     ['ProxyCoreSetEnv CONTENT_LENGTH 1', qr/this variable cannot be set/], ['ProxyCorePassEnv 1A', qr/no digit first/],
-    ['ProxyCorePass app', qr/may not stand inside <ProxyCore>/];
+    ['ProxyCorePass app', qr/may not stand inside <ProxyCore>/], ['ProxyCoreMode guard', qr/accepted is responder, authorizer or filter/],
+    ['ProxyCoreMapExtension .php3 .php', qr/may not stand inside <ProxyCore>/];
 bad "$_ is of later", pool($_), qr/is not available in this version/
     for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x',
     'ProxyCoreRewriteRequest _uri a b', 'ProxyCoreRewriteResponse Location a b',
-    'ProxyCoreXSendfile on', 'ProxyCoreXRewrite on', 'ProxyCoreMode authorizer', 'ProxyCoreMapExtension .php3 .php',
+    'ProxyCoreXSendfile on', 'ProxyCoreXRewrite on',
     'ProxyCoreErrorOverride on';
 
 # ---------------------------------------------------------------- passes

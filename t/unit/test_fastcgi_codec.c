@@ -340,8 +340,8 @@ static void interim(void **state)
 
 /* What an application reads: checks every record, joins the streams. */
 typedef struct seen {
-    transcript params, in;
-    int params_over, in_over, flags, role, aborted;
+    transcript params, in, data;
+    int params_over, in_over, data_over, flags, role, aborted;
     size_t records;
 } seen;
 
@@ -376,6 +376,12 @@ static void read_records(seen *s, const char *p, size_t len)
             assert_false(s->in_over);
             s->in_over = content == 0;
             tr_add(&s->in, p + 8, content);
+            break;
+        case DATA: /* libfcgi refuses it before the end of STDIN */
+            assert_true(s->in_over);
+            assert_false(s->data_over);
+            s->data_over = content == 0;
+            tr_add(&s->data, p + 8, content);
             break;
         case ABORT:
             assert_int_equal(content, 0);
@@ -421,6 +427,7 @@ static void free_seen(seen *s)
 {
     tr_free(&s->params);
     tr_free(&s->in);
+    tr_free(&s->data);
 }
 
 /* write a request; its body is `len` bytes */
@@ -438,7 +445,7 @@ static void request(seen *s, const pc_message *m, size_t len, int abort_it)
         size_t n = pc_fastcgi_codec.frame(state, len, &f);
 
         assert_in_range(n, 1, len < 65535 ? len : 65535);
-        assert_int_equal(f.prefix_len, 8);
+        assert_int_equal(f.prefix_len % 8, 0);
         pc_buf_add(&b, f.prefix, f.prefix_len);
         memset(pc_buf_reserve(&b, n), 'b', n);
         b.len += n;
@@ -480,6 +487,58 @@ static void requests(void **state)
     assert_int_equal(s.params.len, 0);
     assert_true(s.params_over);
     free_seen(&s);
+}
+
+/* G10: roles. A filter's body is STDIN, then the file as DATA, wherever the bytes at hand are cut. */
+static void roles(void **state)
+{
+    static const size_t sizes[] = { 0, 1, 65528, 65529, 200000 };
+    pc_message m = { .method = "GET", .keep_alive = 1, .role = PC_ROLE_AUTHORIZER };
+    seen s;
+
+    (void)state;
+    request(&s, &m, 0, 0);
+    assert_int_equal(s.role, 2);
+    assert_true(s.in_over && s.in.len == 0 && !s.data_over);
+    free_seen(&s);
+    m.role = PC_ROLE_FILTER;
+    for (size_t i = 0; i < 5; i++) {
+        for (size_t k = 0; k < 5; k++) {
+            m.body = sizes[i] > 0;
+            m.content_length = (apr_off_t)sizes[i];
+            m.data_length = (apr_off_t)sizes[k];
+            request(&s, &m, sizes[i] + sizes[k], 0);
+            assert_int_equal(s.role, 3);
+            assert_true(s.in_over && s.data_over && !s.aborted);
+            assert_int_equal(s.in.len, sizes[i]);
+            assert_int_equal(s.data.len, sizes[k]);
+            free_seen(&s);
+            request(&s, &m, sizes[i] + sizes[k], 1);
+            assert_true(s.aborted && !s.data_over);
+            free_seen(&s);
+        }
+    }
+}
+
+/* more than was promised is refused */
+static void filter_bounds(void **state)
+{
+    pc_message m = { .method = "POST", .content_length = 2, .body = 1, .role = PC_ROLE_FILTER, .data_length = 3 };
+    void *codec_state = calloc(1, pc_fastcgi_codec.state_size);
+    char last[PC_FRAME_MAX];
+    pc_frame f;
+
+    (void)state;
+    pc_fastcgi_codec.start(codec_state, tr_pool(), &m);
+    assert_int_equal(pc_fastcgi_codec.frame(codec_state, 100, &f), 2);
+    assert_int_equal(f.prefix_len, 8);
+    assert_int_equal(pc_fastcgi_codec.frame(codec_state, 2, &f), 2);
+    assert_int_equal(f.prefix_len, 16);
+    assert_int_equal(pc_fastcgi_codec.frame(codec_state, 100, &f), 1);
+    assert_int_equal(f.prefix_len, 8);
+    assert_int_equal(pc_fastcgi_codec.frame(codec_state, 1, &f), 0);
+    assert_int_equal(pc_fastcgi_codec.finish(codec_state, last), 8);
+    free(codec_state);
 }
 
 /* G37: parameters around every length where something changes */
@@ -596,17 +655,18 @@ static void codec(void **state)
     (void)state;
     assert_int_equal(pc_fastcgi_codec.size, sizeof(pc_codec));
     assert_int_equal(pc_fastcgi_codec.default_port, 0);
-    assert_int_equal(pc_fastcgi_codec.flags, PC_CODEC_CGI | PC_CODEC_KEEP | PC_CODEC_EXCLUSIVE);
+    assert_int_equal(pc_fastcgi_codec.flags, PC_CODEC_CGI | PC_CODEC_KEEP | PC_CODEC_EXCLUSIVE | PC_CODEC_ROLES);
     assert_true(pc_fastcgi_codec.state_size < 512); /* what a waiting request costs */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers),     cmocka_unit_test(logs),      cmocka_unit_test(refused),
-        cmocka_unit_test(records),     cmocka_unit_test(closed),    cmocka_unit_test(lengths),
-        cmocka_unit_test(interim),     cmocka_unit_test(requests),  cmocka_unit_test(parameters),
-        cmocka_unit_test(whole_pairs), cmocka_unit_test(too_large), cmocka_unit_test(codec),
+        cmocka_unit_test(answers),     cmocka_unit_test(logs),          cmocka_unit_test(refused),
+        cmocka_unit_test(records),     cmocka_unit_test(closed),        cmocka_unit_test(lengths),
+        cmocka_unit_test(interim),     cmocka_unit_test(requests),      cmocka_unit_test(parameters),
+        cmocka_unit_test(whole_pairs), cmocka_unit_test(too_large),     cmocka_unit_test(codec),
+        cmocka_unit_test(roles),       cmocka_unit_test(filter_bounds),
     };
 
     return cmocka_run_group_tests_name("fastcgi codec", tests, NULL, NULL);

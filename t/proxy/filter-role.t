@@ -1,0 +1,136 @@
+#!/usr/bin/perl
+# Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
+#
+# FastCGI filters: the file goes to the application as a stream of its own behind the body.
+# G10
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use ProxyCore::Backend;
+use ProxyCore::FCGI qw(read_record fcgi_answer FCGI_BEGIN_REQUEST FCGI_PARAMS FCGI_STDIN);
+use ProxyCore::Server;
+use ProxyCore::Util qw(spew);
+
+my $f = ProxyCore::Backend->new;
+my $s = ProxyCore::Server->new(conf => '');
+my $root = $s->docroot;
+$s->{conf} = <<"CONF";
+<ProxyCore f>
+    ProxyCoreProtocol fastcgi
+    ProxyCoreBackend @{[$f->address]}
+    ProxyCoreTimeout first=3s send=3s
+</ProxyCore>
+<ProxyCore byblock>
+    ProxyCoreProtocol fastcgi
+    ProxyCoreBackend @{[$f->address]}
+    ProxyCoreMode filter
+</ProxyCore>
+<FilesMatch "\\.flt\$">
+    SetHandler proxy-core:f
+    ProxyCoreMode filter
+</FilesMatch>
+<Location /block/>
+    ProxyCorePass byblock check-local=on
+</Location>
+<Location /nofile/>
+    ProxyCorePass byblock
+</Location>
+<Directory $root/d>
+    DirectoryIndex index.flt
+</Directory>
+CONF
+my $big = join '', map { chr(33 + $_ % 90) } 1 .. 1000;
+$big = $big x 700;
+spew("$root/x.flt", 'the file');
+spew("$root/empty.flt", '');
+spew("$root/big.flt", $big);
+spew("$root/d/index.flt", 'an index');
+spew("$root/block/x", 'by block');
+utime 1_000_000_000, 1_000_000_000, "$root/x.flt";
+$s->start;
+
+# All that the application is sent: streams in the order in which they end.
+sub read_filter {
+    my ($conn) = @_;
+    my (%req, $params) = (order => []);
+    while (my $rec = read_record($conn, 3)) {
+        if ($rec->{type} == FCGI_BEGIN_REQUEST) { $req{role} = unpack 'n', $rec->{content}; next }
+        $req{ $rec->{type} } = '' if !defined $req{ $rec->{type} };
+        $req{ $rec->{type} } .= $rec->{content};
+        push @{ $req{order} }, $rec->{type} if $rec->{content} eq '';
+        last if $rec->{type} == 8 && $rec->{content} eq '';
+    }
+    ($req{params}) = ProxyCore::FCGI::pairs($req{ FCGI_PARAMS() });
+    return \%req;
+}
+sub play {
+    my ($method, $path, %arg) = @_;
+    my $c = $s->connect;
+    $c->send(ProxyCore::Server::request_text($method, $path, %arg) . ProxyCore::Server::body_text(%arg));
+    my $b = $f->accept(2) or return $c->read_response;
+    my $req = read_filter($b);
+    $b->send(fcgi_answer("Content-Type: text/plain\r\n\r\n" . uc(substr $req->{8}, 0, 20)));
+    $b->close;
+    return ($c->read_response(method => $method), $req);
+}
+
+my ($res, $req) = play('GET', '/x.flt');
+is $res->{body}, 'THE FILE', "the application's answer is the answer";
+is $req->{role}, 3, 'FCGI_FILTER';
+is $req->{8}, 'the file', 'FCGI_DATA';
+is $req->{ FCGI_STDIN() }, '', 'no body';
+is_deeply $req->{order}, [FCGI_PARAMS, FCGI_STDIN, 8], 'the streams, each ended, in this order';
+is $req->{params}{FCGI_DATA_LENGTH}, 8, 'FCGI_DATA_LENGTH';
+is $req->{params}{FCGI_DATA_LAST_MOD}, 1_000_000_000, 'FCGI_DATA_LAST_MOD';
+is $req->{params}{SCRIPT_FILENAME}, "$root/x.flt", 'SCRIPT_FILENAME';
+for my $chunked (0, 10) {
+    ($res, $req) = play('POST', '/x.flt', body => 'posted body', chunked => $chunked);
+    is $req->{ FCGI_STDIN() }, 'posted body', 'a body is STDIN' . ($chunked ? ', also a chunked one' : '');
+    is $req->{params}{CONTENT_LENGTH}, 11, 'of CONTENT_LENGTH';
+    is $req->{8}, 'the file', 'and the file follows';
+    is_deeply $req->{order}, [FCGI_PARAMS, FCGI_STDIN, 8], 'in order';
+}
+($res, $req) = play('POST', '/big.flt', body => $big . 'end');
+ok $req->{ FCGI_STDIN() } eq $big . 'end', 'a large body';
+ok $req->{8} eq $big, 'and a large file';
+($res, $req) = play('GET', '/empty.flt');
+is $req->{8}, '', 'an empty file';
+is $req->{params}{FCGI_DATA_LENGTH}, 0, 'its length';
+is_deeply $req->{order}, [FCGI_PARAMS, FCGI_STDIN, 8], 'both streams end';
+is((play('POST', '/x.flt', body => ''))[1]{8}, 'the file', 'a body of no bytes');
+is((play('HEAD', '/x.flt'))[0]{status}, 200, 'HEAD');
+is((play('GET', '/d/'))[1]{8}, 'an index', 'DirectoryIndex');
+is((play('GET', '/block/x'))[1]{8}, 'by block', "the pool's block says filter");
+is $s->get('/missing.flt')->{status}, 404, 'no file: 404';
+is $s->get('/block/missing')->{status}, 404, 'check-local=on: 404';
+is $s->get('/nofile/x')->{status}, 500, 'a location without files: 500';
+is $f->accept(0.05), undef, 'nobody was asked for these';
+
+# Another try sends the file again.
+my $c = $s->connect;
+$c->send("GET /big.flt HTTP/1.1\r\nHost: a\r\n\r\n");
+my $b = $f->accept;
+read_filter($b);
+$b->send(ProxyCore::FCGI::fcgi_end(protocol => 2));
+$b->close;
+my $again = $f->accept(1);
+if ($again) { # overloaded: another may be asked; there is only this one
+    ok read_filter($again)->{8} eq $big, 'another try has the whole file';
+    $again->close;
+}
+is $c->read_response->{status}, 503, 'overloaded: 503';
+
+# The client leaves in the middle of a large file that nobody takes.
+spew("$root/huge.flt", 'x' x 20_000_000);
+$c = $s->connect;
+$c->send("GET /huge.flt HTTP/1.1\r\nHost: a\r\n\r\n");
+$b = $f->accept;
+$c->close;
+my $got = length $b->read_all(5);
+ok $b->eof, 'the client leaves: so does the connection';
+cmp_ok $got, '<', 20_000_000, 'and not all was sent';
+$s->stop;
+done_testing;
