@@ -52,6 +52,20 @@ int pc_field_is_forwarding(const char *name, apr_size_t len)
     return (first == 'x' || first == 'f') && is_one_of(name, len, names);
 }
 
+int pc_field_is_sendfile_offer(const char *name, apr_size_t len)
+{
+    static const char *const names[] = { "x-sendfile-type", "x-accel-mapping" };
+    char lower[15];
+
+    if (len != sizeof(lower)) {
+        return 0;
+    }
+    for (apr_size_t i = 0; i < len; ++i) {
+        lower[i] = name[i] == '_' ? '-' : (char)apr_tolower(name[i]);
+    }
+    return !memcmp(lower, names[0], len) || !memcmp(lower, names[1], len);
+}
+
 /* ------------------------------------------------------------------ Connection */
 
 static apr_size_t token_span(const char *p)

@@ -17,6 +17,10 @@ int pc_field_is_hop(const char *name, apr_size_t len);
 /** Does a field of this name say where a client is? Those that a client sent are not believed. */
 int pc_field_is_forwarding(const char *name, apr_size_t len);
 
+/** Is this one by which a server in front says that it serves files (X-Sendfile-Type), and from where (X-Accel-Mapping)?
+ *  Also with '_', which applications take for '-'. */
+int pc_field_is_sendfile_offer(const char *name, apr_size_t len);
+
 /** Add the names that a Connection field lists, but keep-alive and close.
  *  @param names  *names may be NULL and is made in p when needed; of const char *
  *  @return 0, or -1: malformed */
