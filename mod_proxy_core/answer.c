@@ -7,6 +7,8 @@
  */
 #include "exchange.h"
 #include "clock.h"
+#include "instead.h"
+#include "turn.h"
 
 #include "http_core.h"
 #include "http_log.h"
@@ -36,7 +38,7 @@ void pc_answer_forget(pc_exchange *x)
     request_rec *r = x->r;
 
     apr_brigade_cleanup(x->out);
-    x->unflushed = x->held = x->discard = 0;
+    x->unflushed = x->held = x->discard = x->rest_unneeded = 0;
     x->instead = NULL;
     x->final_status = 0;
     x->backend_status = 0;
@@ -59,12 +61,21 @@ void pc_answer_forget(pc_exchange *x)
     }
 }
 
+/* X-Sendfile and its like are for the server in front, who is not to act on them unless told to: they tell of file systems
+ * and pools, and are nobody else's business. */
+static int is_for_us(const pc_field *f)
+{
+    return (f->name[0] | 0x20) == 'x' && pc_instead_field_of(f->name, f->name_len) != PC_FIELD_OTHER;
+}
+
 static void copy_fields(apr_table_t *t, const pc_head *head)
 {
     apr_size_t i;
 
     for (i = 0; i < head->nfields; i++) {
-        apr_table_addn(t, head->fields[i].name, head->fields[i].value);
+        if (!is_for_us(&head->fields[i])) {
+            apr_table_addn(t, head->fields[i].name, head->fields[i].value);
+        }
     }
 }
 
@@ -115,32 +126,8 @@ static int is_local_redirect(const pc_exchange *x, const pc_head *head, const ch
 /* In handler context, see x->instead. */
 static int follow_redirect(pc_exchange *x)
 {
-    request_rec *r = x->r;
-
-    r->method = "GET";
-    r->method_number = M_GET;
-    apr_table_unset(r->headers_in, "Content-Length");
-    apr_table_unset(r->headers_in, "Transfer-Encoding");
-    apr_table_unset(r->headers_in, "Content-Type");
-    apr_table_unset(r->headers_in, "Expect");
-    ap_internal_redirect(x->instead_data, r);
+    pc_turn_redirect(x->r, x->instead_data);
     return OK;
-}
-
-/* A file's name for the server in front, who is not to act on it unless told to: it tells of the backend's file system and
- * is nobody else's business. */
-static int is_sendfile(const pc_field *f)
-{
-    static const char *const names[] = { "X-Sendfile", "X-LIGHTTPD-send-file", "X-Sendfile2", "X-Accel-Redirect",
-                                         NULL };
-    int i;
-
-    for (i = 0; names[i]; i++) {
-        if (!ap_cstr_casecmp(f->name, names[i])) {
-            return 1;
-        }
-    }
-    return 0;
 }
 
 static void set_field(pc_exchange *x, const pc_field *f)
@@ -166,7 +153,7 @@ static void set_field(pc_exchange *x, const pc_field *f)
         }
         break;
     case 'x':
-        if (is_sendfile(f)) {
+        if (is_for_us(f)) {
             return;
         }
         break;
@@ -242,6 +229,9 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
         x->instead_data = location;
         x->instead_state = "redirect";
         x->discard = 1;
+        return;
+    }
+    else if ((x->route->dir->sendfile || x->route->dir->xrewrite > 0) && pc_instead_choose(x, head)) {
         return;
     }
     remember(x);

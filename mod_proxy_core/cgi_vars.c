@@ -14,6 +14,7 @@
  */
 
 #include "field_rules.h"
+#include "config_sendfile.h"
 #include "route.h"
 #include "script.h"
 
@@ -292,7 +293,8 @@ static int is_kept_back(const vars *v, const apr_array_header_t *listed, const c
 {
     const core_dir_config *core;
 
-    if (is_meta_field(name, len) || pc_field_is_hop(name, len) || (listed && pc_name_listed(listed, name))) {
+    if (is_meta_field(name, len) || pc_field_is_hop(name, len) || (listed && pc_name_listed(listed, name))
+        || pc_field_is_sendfile_offer(name, len)) {
         return 1;
     }
     if (v->r->main && (!ap_cstr_casecmpn(name, "If-", 3) || (len == 5 && !ap_cstr_casecmp(name, "Range")))) {
@@ -471,6 +473,9 @@ apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_
     add_server(&v);
     add_client(&v);
     add_redirect(&v);
+    if (pc_sendfile_is_on(dir)) {
+        PUT(&v, "HTTP_X_SENDFILE_TYPE", "X-Sendfile");
+    }
     add_fields(&v);
     add_environment(&v);
     return v.a;

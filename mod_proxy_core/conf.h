@@ -24,7 +24,8 @@ struct pc_pool;     /* pool.h: the pool's state */
 struct pc_upstream; /* upstream.h */
 struct procd_group; /* mod_procd.h */
 struct pc_dir_conf;
-struct pc_tls; /* tls.h */
+struct pc_tls;           /* tls.h */
+struct pc_sendfile_conf; /* config_sendfile.h */
 
 /** One address to connect to. */
 typedef struct pc_addr {
@@ -120,15 +121,17 @@ typedef struct pc_extension {
 
 /** Per directory (D in directives.md). Fields that were not set are NULL or -1. */
 typedef struct pc_dir_conf {
-    const char *pass;               /* ProxyCorePass NAME or scheme://…; "" for off; NULL: not set */
-    const char *strip;              /* strip=/prefix or NULL */
-    int check_local;                /* -1: by how the request came here */
-    ap_expr_info_t *docroot;        /* ProxyCoreDocumentRoot */
-    const struct pc_script *script; /* ProxyCoreScript, see script.h */
-    apr_array_header_t *setenv;     /* of pc_setenv */
-    apr_array_header_t *passenv;    /* of const char * */
-    int mode;                       /* ProxyCoreMode, a pc_role; -1: not set */
-    apr_array_header_t *extensions; /* ProxyCoreMapExtension: of pc_extension */
+    const char *pass;                        /* ProxyCorePass NAME or scheme://…; "" for off; NULL: not set */
+    const char *strip;                       /* strip=/prefix or NULL */
+    int check_local;                         /* -1: by how the request came here */
+    ap_expr_info_t *docroot;                 /* ProxyCoreDocumentRoot */
+    const struct pc_script *script;          /* ProxyCoreScript, see script.h */
+    apr_array_header_t *setenv;              /* of pc_setenv */
+    apr_array_header_t *passenv;             /* of const char * */
+    int mode;                                /* ProxyCoreMode, a pc_role; -1: not set */
+    apr_array_header_t *extensions;          /* ProxyCoreMapExtension: of pc_extension */
+    const struct pc_sendfile_conf *sendfile; /* ProxyCoreXSendfile */
+    int xrewrite;                            /* ProxyCoreXRewrite; -1: not set */
     const struct pc_dir_conf
         *under;                 /* pass hides this one's, which may be of the other kind (config_roles.h); NULL: none */
     unsigned guards : 1;        /* pass names an authorizer: it is asked, and something else serves the request */

@@ -16,6 +16,7 @@
 #include "config_pool.h"
 #include "config_roles.h"
 #include "config_values.h"
+#include "config_sendfile.h"
 #include "script.h"
 #include "tls.h"
 
@@ -36,6 +37,7 @@ void *pc_conf_create_dir(apr_pool_t *p, char *dir)
     (void)dir;
     conf->check_local = -1;
     conf->mode = -1;
+    conf->xrewrite = -1;
     return conf;
 }
 
@@ -62,6 +64,8 @@ void *pc_conf_merge_dir(apr_pool_t *p, void *base_, void *add_)
     conf->script = add->script ? add->script : base->script;
     conf->setenv = merge_arrays(p, base->setenv, add->setenv);
     conf->passenv = merge_arrays(p, base->passenv, add->passenv);
+    conf->sendfile = pc_sendfile_merge(p, base->sendfile, add->sendfile);
+    conf->xrewrite = add->xrewrite >= 0 ? add->xrewrite : base->xrewrite;
     return conf;
 }
 
@@ -154,7 +158,8 @@ static const char *read_block(cmd_parms *cmd, pc_pool_conf *pool)
     cmd->directive = self;
     pool->inside = self->first_child;
     dir->block = NULL;
-    if (dir->docroot || dir->script || dir->setenv || dir->passenv || dir->mode >= 0) {
+    if (dir->docroot || dir->script || dir->setenv || dir->passenv || dir->mode >= 0 || dir->sendfile
+        || dir->xrewrite >= 0) {
         pool->dir = dir;
     }
     return wrong;
@@ -432,6 +437,11 @@ const command_rec pc_conf_commands[] = {
                      "A CGI variable for the backend: a name and an expression"),
     AP_INIT_ITERATE("ProxyCorePassEnv", set_passenv, NULL, ANY_SECTION,
                     "Variables of the server's own environment that the backend gets"),
+    AP_INIT_TAKE_ARGV(
+        "ProxyCoreXSendfile", pc_set_xsendfile, NULL, ANY_SECTION,
+        "Serve the file or path that the backend names in X-Sendfile and its like: on [root=/path ...] or off"),
+    AP_INIT_TAKE1("ProxyCoreXRewrite", pc_set_xrewrite, NULL, ANY_SECTION,
+                  "Let the backend send the request elsewhere with X-Rewrite-URI, -Host and -Backend: on or off"),
 
     AP_INIT_TAKE1("ProxyCoreMode", pc_set_mode, NULL, ANY_SECTION | OR_AUTHCFG,
                   "The application's role (FastCGI): responder, authorizer (asked before something else serves the "
@@ -444,8 +454,6 @@ const command_rec pc_conf_commands[] = {
     LATER("ProxyCoreHealthCheck", "off", RSRC_CONF, "Ask backends whether they are well: off"),
     LATER("ProxyCoreRewriteRequest", NULL, ANY_SECTION, "Rewrite the request for the backend (not available yet)"),
     LATER("ProxyCoreRewriteResponse", NULL, ANY_SECTION, "Rewrite the backend's response fields (not available yet)"),
-    LATER("ProxyCoreXSendfile", "off", ANY_SECTION, "Let the backend answer with a file's name: off"),
-    LATER("ProxyCoreXRewrite", "off", ANY_SECTION, "Let the backend send the request elsewhere: off"),
     LATER("ProxyCoreErrorOverride", "off", ANY_SECTION, "ErrorDocument instead of the backend's body: off"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
 };

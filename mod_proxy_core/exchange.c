@@ -28,6 +28,8 @@ APLOG_USE_MODULE(proxy_core);
 #define BACKLOG_RETRY apr_time_from_msec(5)
 /** How often a silent upload is looked after. */
 #define LOOK_PAUSE apr_time_from_sec(1)
+/** How long an answer that is not sent may take to end, for the connection to be kept. */
+#define REST_WAIT apr_time_from_sec(1)
 
 static apr_status_t cleanup_exchange(void *data)
 {
@@ -499,6 +501,9 @@ static void due_of(pc_exchange *x)
     }
     due_at(x, PC_DUE_PROCESS, x->lease_at, process_timeout(x));
     due_at(x, PC_DUE_TOTAL, x->started, t->total);
+    if (x->rest_unneeded) {
+        due_at(x, PC_DUE_REST, x->head_at, REST_WAIT);
+    }
 }
 
 static pc_stage stage_of(const pc_exchange *x)
@@ -547,6 +552,7 @@ static pc_step overdue(pc_exchange *x)
         return PC_STEP_AGAIN;
     case PC_DUE_CLIENT: return client_too_slow(x);
     case PC_DUE_QUEUE: return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_TIMEOUT, "no backend became free in time");
+    case PC_DUE_REST: return pc_reply_give_up(x);
     case PC_DUE_TOTAL: return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "the total time is over");
     case PC_DUE_PROCESS:
         x->lease.stuck = 1;

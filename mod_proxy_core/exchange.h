@@ -62,6 +62,7 @@ typedef enum pc_due {
     PC_DUE_TOTAL,
     PC_DUE_PROCESS, /* timeouts of ours; the last is SpawnRequestTimeout */
     PC_DUE_STOP,    /* the child is stopping, and its tunnels with it */
+    PC_DUE_REST,    /* of an answer that is not sent */
     PC_DUE_CLIENT,  /* the client neither sends nor takes */
     PC_DUE_LOOK,    /* a filter may have found that the client takes too long */
     PC_DUE_FEED     /* a stream gets some of what is held back */
@@ -118,9 +119,11 @@ struct pc_exchange {
     unsigned discard : 1;   /* the body of this answer is not wanted (local redirect, 304) */
     unsigned eof : 1;       /* the backend has closed */
     unsigned logged_cut : 1;
-    unsigned last_event : 1; /* a byte of this try was read */
-    unsigned refused : 1;    /* an authorizer's answer that is the client's */
-    unsigned held : 1;       /* what filters hold back waits for the client's socket to take more */
+    unsigned last_event : 1;    /* a byte of this try was read */
+    unsigned refused : 1;       /* an authorizer's answer that is the client's */
+    unsigned held : 1;          /* what filters hold back waits for the client's socket to take more */
+    unsigned rest_unneeded : 1; /* something is served instead: this answer's end is not waited for much longer, and it
+                                   does not matter how it ends */
 
     pc_choice choice;
     pc_lease lease;
@@ -158,7 +161,7 @@ struct pc_exchange {
      * context once the answer was read to its end and the connection has gone back. @return as the handler */
     int (*instead)(pc_exchange *x);
     const void *instead_data;
-    const char *instead_state; /* for the notes: "redirect", … */
+    const char *instead_state; /* for the notes: "redirect", "sendfile", … */
     pc_tunnel *tunnel;         /* PC_STATE_TUNNEL */
     int app_status;            /* the application's own, at the end of its answer */
     int final_status;          /* to be returned instead of the answer (304, 412) */
@@ -248,6 +251,8 @@ int pc_reply_client_takes(const pc_exchange *x);
 /** Before waiting for the backend: what was passed must be seen by the client. Never waits for it: while it takes nothing,
  *  x is blocked. */
 void pc_reply_flush(pc_exchange *x);
+/** What is left of an answer that something is served instead of is given up. */
+pc_step pc_reply_give_up(pc_exchange *x);
 /** The answer was cut short: make sure that nobody takes it for whole. */
 void pc_reply_cut(pc_exchange *x);
 

@@ -12,6 +12,7 @@
  */
 
 #include "field_rules.h"
+#include "config_sendfile.h"
 #include "route.h"
 #include "script.h"
 
@@ -190,7 +191,7 @@ static void add_clients(request_rec *r, const pc_route *route, const apr_array_h
         n = strlen(e[i].key);
         if (is_codecs(e[i].key, n) || pc_field_is_hop(e[i].key, n) || (listed && pc_name_listed(listed, e[i].key))
             || (pc_field_is_forwarding(e[i].key, n) && !goes_on(route, trusted, e[i].key, n, e[i].val))
-            || (r->main && is_conditional(e[i].key))) {
+            || (r->main && is_conditional(e[i].key)) || pc_field_is_sendfile_offer(e[i].key, n)) {
             continue;
         }
         add(fields, e[i].key, n, e[i].val);
@@ -252,8 +253,11 @@ apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const 
         return NULL;
     }
     *status = OK;
-    fields = apr_array_make(r->pool, apr_table_elts(r->headers_in)->nelts + 4, sizeof(pc_field));
+    fields = apr_array_make(r->pool, apr_table_elts(r->headers_in)->nelts + 5, sizeof(pc_field));
     add_clients(r, route, listed, trusted, fields);
     add_forwarding(r, route, *host, listed, trusted, fields);
+    if (pc_sendfile_is_on(route->dir)) {
+        ADD(fields, "X-Sendfile-Type", "X-Sendfile");
+    }
     return fields;
 }

@@ -12,6 +12,7 @@
 #include "protocols/uwsgi.h"
 #include "status.h"
 #include "tls.h"
+#include "turn.h"
 
 #include "ap_mpm.h"
 #include "ap_provider.h"
@@ -190,6 +191,7 @@ static void register_hooks(apr_pool_t *p)
     pc_route_register_hooks(p);
     pc_authorizer_register_hooks(p);
     pc_map_extension_register_hooks(p);
+    pc_turn_register_hooks(p);
     pc_park_register_hooks(p);
     pc_tunnel_register_hooks(p);
     pc_status_register_hooks(p);

@@ -166,10 +166,20 @@ static pc_step answer_ended(pc_exchange *x, const pc_event *ev, int left_over)
     return pc_exchange_end(x, OK, x->client_left ? "client-left" : "ok");
 }
 
+pc_step pc_reply_give_up(pc_exchange *x)
+{
+    x->answered = 1;
+    pc_exchange_release(x, PC_OUTCOME_OK, 0);
+    return pc_exchange_end(x, OK, x->instead_state);
+}
+
 static pc_step broken(pc_exchange *x, const pc_event *ev)
 {
     pc_stage stage = x->state == PC_STATE_STREAMING ? PC_STAGE_BODY : PC_STAGE_HEAD;
 
+    if (x->rest_unneeded) { /* such as one that is shorter than it said: the file's length was meant */
+        return pc_reply_give_up(x);
+    }
     if (stage == PC_STAGE_BODY && !APR_BRIGADE_EMPTY(x->out)) {
         (void)pc_reply_pass(x); /* what came whole is the client's */
     }

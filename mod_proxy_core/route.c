@@ -18,6 +18,7 @@
  */
 
 #include "route.h"
+#include "turn.h"
 #include "script.h"
 
 #include "apr_lib.h"
@@ -112,6 +113,13 @@ static int is_location(request_rec *r)
     return handler_of_location(r) != NULL;
 }
 
+static void be_location(request_rec *r)
+{
+    r->filename = apr_pstrmemdup(r->pool, HANDLER, HANDLER_LEN);
+    r->canonical_filename = r->filename;
+    apr_table_setn(r->notes, NOTE_LOCATION, "1");
+}
+
 static int translate(request_rec *r)
 {
     ap_conf_vector_t *walked = r->per_dir_config;
@@ -119,6 +127,10 @@ static int translate(request_rec *r)
 
     if (!is_ours(r)) {
         return DECLINED;
+    }
+    if (pc_turn_backend(r)) {
+        be_location(r);
+        return OK;
     }
     if (r->uri != r->parsed_uri.path) {
         r->per_dir_config = r->server->lookup_defaults;
@@ -132,9 +144,7 @@ static int translate(request_rec *r)
     if (!location) {
         return DECLINED;
     }
-    r->filename = apr_pstrmemdup(r->pool, HANDLER, HANDLER_LEN);
-    r->canonical_filename = r->filename;
-    apr_table_setn(r->notes, NOTE_LOCATION, "1");
+    be_location(r);
     return OK;
 }
 
@@ -166,8 +176,14 @@ static int wants_file(request_rec *r, const pc_dir_conf *dir)
 
 static int fixups(request_rec *r)
 {
-    const pc_dir_conf *dir = pc_route_pass(r, PC_PASS_SERVES);
+    const pc_dir_conf *dir;
+    const char *backend = pc_turn_backend(r);
 
+    if (backend && is_ours(r)) {
+        r->handler = apr_pstrcat(r->pool, HANDLER ":", backend, NULL);
+        return DECLINED;
+    }
+    dir = pc_route_pass(r, PC_PASS_SERVES);
     if (!dir || !is_ours(r)) {
         return DECLINED;
     }

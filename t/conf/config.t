@@ -101,8 +101,8 @@ good 'every directive of a block', <<'C';
     ProxyCoreHealthCheck off
     ProxyCoreRequestBuffering on spool=1M
     ProxyCoreResponseBuffering on spool=256K file=2G
-    ProxyCoreXSendfile off
-    ProxyCoreXRewrite off
+    ProxyCoreXSendfile on root=/srv/files "root=/srv/more files" unescape=on
+    ProxyCoreXRewrite on
     ProxyCoreMode responder
     ProxyCoreUpgrade off
     ProxyCoreErrorOverride off
@@ -284,11 +284,14 @@ bad "$_->[0]", pool($_->[0]), $_->[1]
     ['ProxyCoreSetEnv A', qr/takes a name and one value/], ['ProxyCoreSetEnv A-B x', qr/ProxyCoreSetEnv A-B: a name has letters/],
     ['ProxyCoreSetEnv CONTENT_LENGTH 1', qr/this variable cannot be set/], ['ProxyCorePassEnv 1A', qr/no digit first/],
     ['ProxyCorePass app', qr/may not stand inside <ProxyCore>/], ['ProxyCoreMode guard', qr/accepted is responder, authorizer or filter/],
+    ['ProxyCoreXSendfile', qr/ProxyCoreXSendfile : accepted is on, then root=/], ['ProxyCoreXSendfile yes', qr/ProxyCoreXSendfile yes: accepted is on, then root=/],
+    ['ProxyCoreXSendfile on root=srv', qr/root=srv: accepted is a path that begins with/], ['ProxyCoreXSendfile on /srv', qr/unknown argument '\/srv'; accepted: root=/],
+    ['ProxyCoreXSendfile on unescape=yes', qr/unescape=yes: accepted is on or off/], ['ProxyCoreXSendfile off root=/srv', qr/off takes no argument/],
+    ['ProxyCoreXRewrite 1', qr/ProxyCoreXRewrite 1: accepted is on or off/],
     ['ProxyCoreMapExtension .php3 .php', qr/may not stand inside <ProxyCore>/];
 bad "$_ is of later", pool($_), qr/is not available in this version/
     for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x',
     'ProxyCoreRewriteRequest _uri a b', 'ProxyCoreRewriteResponse Location a b',
-    'ProxyCoreXSendfile on', 'ProxyCoreXRewrite on',
     'ProxyCoreErrorOverride on';
 
 # ---------------------------------------------------------------- passes
