@@ -95,7 +95,8 @@ static int handler(request_rec *r)
         return rc;
     }
     parkable = route->pool->async && pc_park_possible(r);
-    if (parkable && !pc_upstream_quick(route->pool)) {
+    if (parkable
+        && (!pc_upstream_quick(route->pool) || (route->pool->upgrade && apr_table_get(r->headers_in, "Upgrade")))) {
         let_go_of_input(r);
     }
     x = pc_exchange_create(r, route);

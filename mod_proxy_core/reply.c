@@ -157,7 +157,7 @@ static pc_step answer_ended(pc_exchange *x, const pc_event *ev, int left_over)
     if (x->final_status) {
         return pc_exchange_end(x, x->final_status, "ok");
     }
-    if (x->pool->response.on && !x->tunnel && pc_hold_needed(x)) {
+    if (x->pool->response.on && pc_hold_needed(x)) {
         (void)pc_hold_until_drained(x, NULL);
         return PC_STEP_AGAIN;
     }

@@ -28,12 +28,15 @@
 #include "apr_thread_mutex.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 APLOG_USE_MODULE(proxy_core);
 
 /** Most of the client's bytes on their way. */
 #define UP_LOT 32768
 #define UP_IOVS 16
+/** A read of the backend, until there is more. */
+#define FEW 4096
 /** So many lots, then others have their turn. */
 #define ROUNDS 32
 /** While the child is stopping: silent for this long is idle. */
@@ -76,11 +79,22 @@ static void enlist(pc_tunnel *t)
     apr_thread_mutex_unlock(tunnels.lock);
 }
 
+/* Blocks that are free go back at once instead of staying with the connection, which will be silent for long. */
+static void hoard_memory(const pc_exchange *x, int hoard)
+{
+    apr_allocator_t *a = apr_pool_allocator_get(x->c->pool);
+
+    if (a) {
+        apr_allocator_max_free_set(a, hoard ? ap_max_mem_free : 1);
+    }
+}
+
 static apr_status_t delist(void *tunnel)
 {
     pc_tunnel *t = tunnel;
 
     if (t->at) {
+        hoard_memory(t->x, 1);
         apr_thread_mutex_lock(tunnels.lock);
         *t->at = t->next;
         if (t->next) {
@@ -206,6 +220,7 @@ void pc_tunnel_begin(pc_exchange *x, const pc_head *head)
     t->x = x;
     t->up = apr_brigade_create(x->r->pool, x->c->bucket_alloc);
     t->moved = x->now;
+    x->lot = FEW;
     x->tunnel = t;
     x->state = PC_STATE_TUNNEL;
     x->c->keepalive = AP_CONN_CLOSE;
@@ -213,6 +228,7 @@ void pc_tunnel_begin(pc_exchange *x, const pc_head *head)
     pass_head(x, head);
     if (x->can_park && pc_perch_fd(x) != -1) {
         apr_pool_cleanup_register(x->r->pool, t, delist, apr_pool_cleanup_null);
+        hoard_memory(x, 0);
         enlist(t);
     }
 }
@@ -315,32 +331,51 @@ static int up(pc_exchange *x, pc_tunnel *t)
 
 /* ------------------------------------------------------------------ from the backend */
 
+/* Not from the connection's allocator, which would keep a buffer for as long as the tunnel lives.
+ * @return as pc_link_recv(), *b: the bytes */
+static ssize_t read_backend(pc_exchange *x, apr_bucket **b)
+{
+    char few[FEW], *buf = x->lot > FEW ? malloc(x->lot) : few;
+    ssize_t n;
+
+    if (!buf) {
+        errno = ENOMEM;
+        return -1;
+    }
+    n = pc_link_recv(x->link, buf, x->lot > FEW ? x->lot : FEW, 0);
+    if (n > 0) {
+        *b = apr_bucket_heap_create(buf, (apr_size_t)n, buf == few ? NULL : free, x->c->bucket_alloc);
+    }
+    else if (buf != few) {
+        int error = errno;
+
+        free(buf);
+        errno = error;
+    }
+    return n;
+}
+
 /* @return 1: something moved, and there may be more */
 static int down(pc_exchange *x, pc_tunnel *t)
 {
-    apr_size_t size = x->lot;
+    apr_bucket *b;
     ssize_t n;
-    char *buf;
 
     if ((x->blocked && !(pc_reply_client_takes(x) && pc_reply_drain(x))) || t->backend_ended) {
         return 0;
     }
-    buf = apr_bucket_alloc(size, x->c->bucket_alloc);
-    n = pc_link_recv(x->link, buf, size, 0);
+    n = read_backend(x, &b);
     if (n <= 0) {
-        int error = errno;
-
-        apr_bucket_free(buf);
         t->backend_ended = n == 0;
-        if (n == -1 && error != EAGAIN && error != EWOULDBLOCK) {
+        if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK) {
             t->over = "backend";
         }
         return 0;
     }
-    x->lot = (apr_size_t)n == size ? PC_REPLY_LOT : PC_REPLY_FIRST;
+    x->lot = (apr_size_t)n >= FEW ? PC_REPLY_LOT : FEW;
     x->bytes_out += n;
     t->moved = x->last_read = pc_now();
-    APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_heap_create(buf, (apr_size_t)n, apr_bucket_free, x->c->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(x->out, b);
     return pc_reply_pass_on(x);
 }
 

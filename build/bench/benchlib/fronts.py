@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.request
 
-from .tools import (HTTPD_MODULES, MODULES, OUT, SERVER_USER, Unavailable, cpu_seconds, descendants, exe_of, file_limit, have,
+from .tools import (HERE, HTTPD_MODULES, MODULES, OUT, SERVER_USER, Unavailable, cpu_seconds, descendants, exe_of, file_limit, have,
                     httpd_binary, port_answers, rss_kb, tail, wait_for)
 
 THREADS = 32           # per child; two children: as many threads as twice the clients
@@ -28,7 +28,7 @@ class Backend:
         self.name = "%s-%d" % (kind, index)
         self.socket = place.path(self.name + ".sock")
         self.port = place.base_port + 100 + index
-        self.protocol = "http" if kind == "http" else "fastcgi"
+        self.protocol = "http" if kind in ("http", "ws") else "fastcgi"
         self.spawn = {"fcgi": place.bin + "/fcgi_fast", "libfcgi": place.bin + "/libfcgi_app"}.get(kind)
 
     def start(self):
@@ -40,6 +40,10 @@ class Backend:
     def _start_http(self):
         self.proc = self.place.start([self.place.bin + "/http_fast", "tcp:%d" % self.port], "backend.log")
         wait_for(lambda: port_answers(self.port), 5, "the HTTP backend")
+
+    def _start_ws(self):
+        self.proc = self.place.start(["/usr/bin/python3", os.path.join(os.path.dirname(HERE), "demo", "ws.py"), str(self.port)], "backend.log")
+        wait_for(lambda: port_answers(self.port), 5, "the WebSocket backend")
 
     def _start_libfcgi(self):
         self._run([self.place.bin + "/libfcgi_app", str(LIBFCGI_THREADS), self.socket])
