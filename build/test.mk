@@ -51,6 +51,11 @@ $(foreach file,$(UNIT_TESTS),$(eval $(call test-program-rules,unit,$(file))))
 $(foreach file,$(TSAN_TESTS),$(eval $(call test-program-rules,tsan,$(file))))
 $(foreach file,$(FUZZ_TESTS),$(eval $(call test-program-rules,fuzz,$(file))))
 
+# 1,100 graceful restarts under load: past the number of keys that a process may have.
+.PHONY: soak
+soak: all
+	PC_BIG=1 t/run --quick --once t/procd/soak.t t/procd/signals.t
+
 .PHONY: test check deps-check unit unit-build tsan fuzz fuzz-short fuzz-build asan suite bench
 check: test
 test: deps-check

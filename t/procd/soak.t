@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use ProxyCore::Groups;
-use ProxyCore::Util qw(poll_until fd_count rss_kb thread_count big asan);
+use ProxyCore::Util qw(poll_until fd_count rss_kb thread_count big asan in_background wait_background);
 
 # A sanitizer keeps what was freed, which would look as if it were still used.
 my %small = asan() ? (env => { ASAN_OPTIONS => "$ENV{ASAN_OPTIONS}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0" }) : ();
@@ -33,10 +33,24 @@ sub settled {
 my @before = (settled($s->pid), settled($manager), rss_kb($s->pid), rss_kb($manager));
 my $n = big() ? 1100 : 40;
 my $good = 0;
+# Somebody asks all the while, also in the very moment of each restart.
+my $load = in_background {
+    my ($asked, $failed) = (0, 0);
+    local $SIG{TERM} = sub { $n = 0 };
+    while ($n) {
+        my $r = eval { $s->get('/g2/', timeout => 10) } || {};
+        $asked++;
+        $failed++ if ($r->{status} || 0) != 200 || !$r->{complete};
+    }
+    return "$asked $failed";
+};
 for (1 .. $n) {
     $s->graceful;
     $good++ if ($s->get('/g1/')->{status} || 0) == 200;
 }
+kill 'TERM', $load->{pid};
+my ($asked, $failed) = split ' ', wait_background($load);
+is $failed, 0, "under load: none of $asked requests failed";
 is $good, $n, "$n graceful restarts: the application answers after each";
 is_deeply [map { ProxyCore::Groups::pids($s, "g$_") } 1 .. 4], \@pids, 'no process was replaced';
 is $s->manager, $manager, 'nor the manager';
