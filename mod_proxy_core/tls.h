@@ -47,7 +47,7 @@ int pc_tls_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 apr_status_t pc_tls_child_init(apr_pool_t *pchild, pc_pool_conf *pool);
 /** The SSL of a new connection, configured by mod_ssl; freed with p. @return NULL: *why says why not */
 struct ssl_st *pc_tls_make(apr_pool_t *p, const pc_tls *tls, int fd, const struct sockaddr *peer, const char **why);
-/** A session to resume with this backend, or NULL; to be freed. */
+/** A session to resume with this backend, or NULL. It is taken out: whoever has it frees it, or keeps what came of it. */
 struct ssl_session_st *pc_tls_session(const pc_tls *tls, int backend);
 /** Keep one for the next connection; takes the session. */
 void pc_tls_session_keep(const pc_tls *tls, int backend, struct ssl_session_st *session);

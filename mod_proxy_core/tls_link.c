@@ -181,14 +181,14 @@ const char *pc_tls_describe(const pc_link *link)
 /* Tickets come with or before the first bytes of an answer. */
 static void save_session(tls_state *t)
 {
-    SSL_SESSION *session = SSL_get1_session(t->ssl);
+    SSL_SESSION *session = SSL_get0_session(t->ssl);
 
     t->saved = 1;
     if (session && SSL_SESSION_is_resumable(session)) {
-        pc_tls_session_keep(t->conf, t->backend, session);
-    }
-    else {
-        SSL_SESSION_free(session);
+        session = SSL_SESSION_dup(session); /* this connection goes on with its own */
+        if (session) {
+            pc_tls_session_keep(t->conf, t->backend, session);
+        }
     }
 }
 

@@ -41,9 +41,18 @@ typedef struct section_post_config_link {
 static const char POOL_KEY[] = "proxy_core: pool whose TLS is set up";
 static const char CONN_KEY[] = "proxy_core: connection that is made";
 
+/** Most sessions kept for a backend: as many connections at once can be resumed. */
+#define SESSIONS_KEPT 16
+
+/* A session is in the store or with one connection, never shared: OpenSSL writes to it during a handshake. */
+typedef struct session_stack {
+    SSL_SESSION *at[SESSIONS_KEPT]; /* the oldest first */
+    int n;
+} session_stack;
+
 struct pc_tls_sessions {
     apr_thread_mutex_t *lock;
-    SSL_SESSION **of; /* one a backend */
+    session_stack *of; /* one a backend */
     int n;
 };
 
@@ -168,6 +177,14 @@ static apr_socket_t *wrap_socket(apr_pool_t *p, int fd, const struct sockaddr *p
     return apr_os_sock_make(&sock, &info, p) == APR_SUCCESS ? sock : NULL;
 }
 
+/* The socket would close its descriptor with its pool, and that belongs to the link. */
+static void take_back(apr_socket_t *sock, apr_pool_t *p)
+{
+    int none = -1;
+
+    (void)apr_os_sock_put(&sock, &none, p);
+}
+
 SSL *pc_tls_make(apr_pool_t *p, const pc_tls *tls, int fd, const struct sockaddr *peer, const char **why)
 {
     apr_socket_t *sock = wrap_socket(p, fd, peer);
@@ -177,15 +194,20 @@ SSL *pc_tls_make(apr_pool_t *p, const pc_tls *tls, int fd, const struct sockaddr
 
     *why = "TLS: httpd made no connection of it";
     if (!c) {
+        if (sock) {
+            take_back(sock, p);
+        }
         return NULL;
     }
     if (ap_ssl_bind_outgoing(c, tls->section, 1) != OK) {
         *why = "TLS: mod_ssl does not take it";
+        take_back(sock, p);
         return NULL;
     }
     (void)apr_pool_userdata_setn(&ssl, CONN_KEY, NULL, p);
     rc = ap_run_pre_connection(c, sock);
     (void)apr_pool_userdata_setn(NULL, CONN_KEY, NULL, p);
+    take_back(sock, p);
     if ((rc != OK && rc != DONE) || c->aborted || !ssl) {
         *why = "TLS: mod_ssl did not prepare it";
         return NULL;
@@ -200,8 +222,9 @@ static apr_status_t free_sessions(void *data)
     struct pc_tls_sessions *sessions = data;
 
     for (int i = 0; i < sessions->n; i++) {
-        SSL_SESSION_free(sessions->of[i]);
-        sessions->of[i] = NULL;
+        while (sessions->of[i].n) {
+            SSL_SESSION_free(sessions->of[i].at[--sessions->of[i].n]);
+        }
     }
     return APR_SUCCESS;
 }
@@ -215,7 +238,7 @@ apr_status_t pc_tls_child_init(apr_pool_t *pchild, pc_pool_conf *pool)
         return rv;
     }
     sessions->n = pool->backends->nelts;
-    sessions->of = apr_pcalloc(pchild, sizeof(SSL_SESSION *) * (apr_size_t)(sessions->n ? sessions->n : 1));
+    sessions->of = apr_pcalloc(pchild, sizeof(session_stack) * (apr_size_t)(sessions->n ? sessions->n : 1));
     apr_pool_cleanup_register(pchild, sessions, free_sessions, apr_pool_cleanup_null);
     pool->tls->sessions = sessions;
     return APR_SUCCESS;
@@ -223,26 +246,27 @@ apr_status_t pc_tls_child_init(apr_pool_t *pchild, pc_pool_conf *pool)
 
 SSL_SESSION *pc_tls_session(const pc_tls *tls, int backend)
 {
-    struct pc_tls_sessions *sessions = tls->sessions;
+    session_stack *stack = &tls->sessions->of[backend];
     SSL_SESSION *session;
 
-    apr_thread_mutex_lock(sessions->lock);
-    session = sessions->of[backend];
-    if (session) {
-        SSL_SESSION_up_ref(session);
-    }
-    apr_thread_mutex_unlock(sessions->lock);
+    apr_thread_mutex_lock(tls->sessions->lock);
+    session = stack->n ? stack->at[--stack->n] : NULL;
+    apr_thread_mutex_unlock(tls->sessions->lock);
     return session;
 }
 
 void pc_tls_session_keep(const pc_tls *tls, int backend, SSL_SESSION *session)
 {
-    struct pc_tls_sessions *sessions = tls->sessions;
-    SSL_SESSION *old;
+    session_stack *stack = &tls->sessions->of[backend];
+    SSL_SESSION *oldest = NULL;
 
-    apr_thread_mutex_lock(sessions->lock);
-    old = sessions->of[backend];
-    sessions->of[backend] = session;
-    apr_thread_mutex_unlock(sessions->lock);
-    SSL_SESSION_free(old);
+    apr_thread_mutex_lock(tls->sessions->lock);
+    if (stack->n == SESSIONS_KEPT) {
+        oldest = stack->at[0];
+        memmove(stack->at, stack->at + 1, sizeof(stack->at[0]) * (SESSIONS_KEPT - 1));
+        stack->n--;
+    }
+    stack->at[stack->n++] = session;
+    apr_thread_mutex_unlock(tls->sessions->lock);
+    SSL_SESSION_free(oldest);
 }

@@ -13,7 +13,7 @@ use ProxyCore::Backend;
 use ProxyCore::Client;
 use ProxyCore::Server;
 use ProxyCore::TLS;
-use ProxyCore::Util qw(work_dir poll_until start_child backend_program free_port in_background wait_background slurp listens stop_child crc32 mpm now);
+use ProxyCore::Util qw(work_dir poll_until start_child backend_program free_port in_background wait_background slurp listens stop_child run_capture crc32 mpm now);
 
 my $ca = ProxyCore::TLS->ca('Our CA');
 my $other = ProxyCore::TLS->ca('Another CA');
@@ -312,6 +312,17 @@ if (mpm() eq 'event') {
         return 'all answered';
     } } 1 .. 4;
     is wait_background($_), 'all answered', 'a client of several' for @jobs;
+}
+
+# Connections that come and go, eight at once: each has a descriptor and a session of its own.
+{
+    my $mark = $s->mark;
+    my ($out) = run_capture(qw(ab -q -n 400 -c 8), 'http://127.0.0.1:' . $s->port . '/once/a');
+    like $out, qr/^Complete requests:\s+400$/m, 'four hundred connections, eight at once';
+    unlike $out, qr/^Non-2xx responses/m, 'all answered';
+    my @shook = $s->grep_log(qr/PXC0640: pool once /, $mark);
+    my $resumed = grep { /resumed/ } @shook;
+    cmp_ok $resumed, '>=', 0.9 * @shook, "$resumed of @{[scalar @shook]} resumed a session" if mpm() eq 'event';
 }
 
 # A key update on an idle connection is no stray answer, and is replied to.
