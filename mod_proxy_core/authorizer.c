@@ -6,8 +6,9 @@
  * and have allowed it (with Satisfy any they cannot overrule an authorizer, nor it them), SetEnv and mod_ssl have given
  * their variables, and nothing has looked at what there is to be served, neither mod_dir nor mod_rewrite nor a redirect.
  * Subrequests are mostly look-ups, a directory's index or a listing's entries: they are asked for only when they are run,
- * by a handler that comes before all others. That one also catches a request which has become another since
- * (a directory's index with an authorizer of its own). An internal redirect, an ErrorDocument included, is a request with
+ * by a handler that comes before all others, or when their method says that more is to happen (WebDAV's COPY looks up
+ * where to). That handler also catches a request which has become another since (a directory's index with an authorizer
+ * of its own). An internal redirect, an ErrorDocument included, is a request with
  * another URL and asked for like any other.
  *
  * A request cannot be parked in these phases: a thread waits while an authorizer thinks.
@@ -178,7 +179,7 @@ static int handler(request_rec *r)
 
 static int fixups(request_rec *r)
 {
-    return r->main ? DECLINED : handler(r);
+    return r->main && r->method_number == M_GET ? DECLINED : handler(r);
 }
 
 void pc_authorizer_register_hooks(apr_pool_t *p)

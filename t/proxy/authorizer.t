@@ -20,7 +20,7 @@ my $f = ProxyCore::Backend->new;
 my $app = ProxyCore::Backend->new;
 my $dead = ProxyCore::Backend->new;
 $dead->stop;
-my $s = ProxyCore::Server->new(modules => [qw(rewrite include autoindex auth_basic authn_file authz_user cgid proxy proxy_http)], tls => 0, conf => '');
+my $s = ProxyCore::Server->new(modules => [qw(rewrite include autoindex auth_basic authn_file authz_user proxy proxy_http dav dav_fs cache cache_disk)], tls => 0, conf => '');
 my $root = $s->docroot;
 my $users = spew($s->dir . '/conf/users', "joe:{SHA}" . 'qUqP5cyxm6YcTAhz05Hph5gvu9M=' . "\n"); # test
 $s->{conf} = <<"CONF";
@@ -91,6 +91,24 @@ CustomLog logs/access_log seen
 <Location /served/>
     SetHandler proxy-core:blockauth
 </Location>
+<Location /cached/>
+    ProxyCorePass blockauth
+    Header set Cache-Control max-age=600
+</Location>
+<Location /plain/>
+    Header set Cache-Control max-age=600
+</Location>
+CacheRoot @{[$s->dir]}/open
+CacheEnable disk /cached/
+CacheEnable disk /plain/
+DavLockDB @{[$s->dir]}/open/davlock
+<Location /dav/>
+    Dav On
+</Location>
+<Location /dav/g/>
+    ProxyCorePass auth
+    ProxyCoreMode authorizer
+</Location>
 <Location /b/basic/>
     AuthType Basic
     AuthName x
@@ -114,12 +132,14 @@ CustomLog logs/access_log seen
 </Directory>
 CONF
 spew("$root/$_", "content of $_\n") for qw(g/x.html g/404.html g/dir/index.html g/list/a g/list/b g/list/c g/off/x.html g/open/x.html
-    b/x.html b/basic/x.html dead/x.html dead/503.html any/x.html g/ssi/part.html served/x ht/x.html ht2/x.html ht3/x.html);
+    b/x.html b/basic/x.html dead/x.html dead/503.html any/x.html cached/x.html plain/x.html dav/x.txt dav/g/y.txt g/ssi/part.html served/x ht/x.html ht2/x.html ht3/x.html);
 spew("$root/g/ssi/page.shtml", 'user=<!--#echo var="SHOWN_NAME" -->;a=<!--#include virtual="part.html" -->;b=<!--#include virtual="/b/x.html" -->;');
 spew("$root/g/rewritten/.htaccess", "RewriteEngine on\nRewriteRule ^ http://elsewhere.example/ [R]\n");
 spew("$root/ht/.htaccess", "ProxyCorePass auth\nProxyCoreMode authorizer\n");
 spew("$root/ht2/.htaccess", "ProxyCoreMode authorizer\n");
 spew("$root/ht3/.htaccess", "ProxyCorePass blockauth\n");
+mkdir $s->dir . '/open';
+chmod 0777, $s->dir . '/open', "$root/dav", "$root/dav/g";
 $s->{conf} .= "<Directory $root/ht3>\nAllowOverride FileInfo\n</Directory>\n<Directory $root/b>\nAllowOverride FileInfo\n</Directory>\n";
 $s->start;
 
@@ -318,6 +338,39 @@ is $res->{head}->h('X-No'), undef, 'and leaves no field';
 ($res, @asks) = play('/g/missing', [$ALLOW, $ALLOW]);
 is "$res->{status} $res->{body}", "404 content of g/404.html\n", 'an ErrorDocument';
 is scalar @asks, 2, 'has a URL of its own and is asked for';
+
+# WebDAV: what a request is about besides its URL.
+my @to = (fields => [Destination => 'http://localhost/dav/g/new.txt']);
+($res, @asks) = play('/dav/x.txt', fcgi_answer("Status: 403\r\n\r\nno"), method => 'COPY', @to);
+cmp_ok $res->{status}, '>=', 400, 'COPY into what is guarded: refused';
+ok !-e "$root/dav/g/new.txt", 'and not done';
+is $asks[0]{params}{DOCUMENT_URI}, '/dav/g/new.txt', 'the destination was asked for';
+($res, @asks) = play('/dav/x.txt', $ALLOW, method => 'COPY', @to);
+is $res->{status}, 201, 'allowed';
+ok -e "$root/dav/g/new.txt", 'and done';
+
+# What one client was allowed to see is not cached for the next.
+$s->get('/plain/x.html');
+spew("$root/plain/x.html", 'changed');
+is $s->get('/plain/x.html')->{body}, "content of plain/x.html\n", 'mod_cache holds what is not guarded';
+is((play('/cached/x.html', $ALLOW))[0]{status}, 200, 'mod_cache: allowed');
+is((play('/cached/x.html', fcgi_answer("Status: 403\r\n\r\nno")))[0]{status}, 403, 'the next one is asked for, and refused');
+
+# A kept connection that the application closes is no answer: another one is asked, whatever the request's method.
+$c = $s->connect;
+$c->send("GET /b/x.html HTTP/1.1\r\nHost: a\r\n\r\n");
+$b = $f->accept;
+read_fcgi($b);
+$b->send($ALLOW);
+is $c->read_response->{status}, 200, 'a connection is kept';
+$c->send("POST /b/x.html HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+ok read_fcgi($b), 'and used again';
+$b->close;
+$b = $f->accept(3);
+ok $b && read_fcgi($b), 'closed meanwhile: another connection';
+$b->send($ALLOW);
+like $c->read_response->{status}, qr/^(?:200|405)$/, 'POST goes on';
+$b->close;
 
 # ---- .htaccess
 ($res, @asks) = play('/ht/x.html', fcgi_answer("Status: 403\r\n\r\nno"));
