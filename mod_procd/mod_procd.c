@@ -165,6 +165,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)plog;
     (void)ptemp;
     procd_client_register_functions();
+    procd_server_status_register();
     return OK;
 }
 

@@ -4,7 +4,8 @@
  * @brief What the files of the module share: the configuration of a generation, and what the parent keeps across them.
  *
  * mod_procd.c has directives and hooks, definition.c reads <Spawn>, parent.c starts, feeds and ends the manager,
- * publish.c tells it the configuration, client.c leases processes in httpd's children, status.c shows it all.
+ * publish.c tells it the configuration, client.c leases processes in httpd's children, status.c shows it all, and
+ * server_status.c does so on mod_status's page.
  */
 #ifndef PROCD_MOD_H
 #define PROCD_MOD_H
@@ -119,5 +120,10 @@ void procd_client_child_init(server_rec *s, int ring_fd, int event_fd);
 /* ------------------------------------------------------------------ status.c */
 
 int procd_status_handler(request_rec *r);
+
+/* ------------------------------------------------------------------ server_status.c */
+
+/** In pre_config: what mod_status calls. */
+void procd_server_status_register(void);
 
 #endif /* PROCD_MOD_H */

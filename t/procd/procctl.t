@@ -23,7 +23,8 @@ my $s = ProxyCore::Groups::server(conf => join '',
     ProxyCore::Groups::group('php', "SpawnProcesses 2 4\nSpawnCommand $echo -s \"early words\""),
     ProxyCore::Groups::group('other', "SpawnProcesses 1"),
     ProxyCore::Groups::group('rests', "SpawnProcesses 0 2"),
-    ProxyCore::Groups::group('broken', "SpawnProcesses 1\nSpawnCommand $dir/dies\nSpawnRestart backoff=50ms..400ms"));
+    ProxyCore::Groups::group('broken', "SpawnProcesses 1\nSpawnCommand $dir/dies\nSpawnRestart backoff=50ms..400ms"),
+    "<Location /server-status>\n    SetHandler server-status\n</Location>\n");
 $s->start;
 our $socket = "$dir/run/procd/control";
 ($socket) = glob($s->dir . '/run/procd/control') if !-S $socket;
@@ -140,6 +141,11 @@ close $lines;
 # top
 $r = ctl('top', '-n', 2, '-d', '0.2');
 like $r->{out}, qr/^php\s+active\s+2\+0\/4/m, 'top: a line for each group';
+
+# mod_status
+$r = $s->get('/server-status');
+like $r->{body}, qr{<tr><td>php</td><td>active</td><td>\d \(2 to 4\)</td>}, 'mod_status shows the groups';
+like $s->get('/server-status?auto')->{body}, qr/^ProcdGroup: broken failing processes=0 .*max=1 busy=0 waiting=0$/m, 'and for machines';
 
 # check
 spew("$dir/good.conf", "SpawnCommand /usr/bin/php-cgi\nSpawnProcesses 0 3\n");
