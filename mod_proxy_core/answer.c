@@ -8,6 +8,8 @@
 #include "exchange.h"
 #include "clock.h"
 #include "instead.h"
+#include "override.h"
+#include "rewrite.h"
 #include "turn.h"
 
 #include "http_core.h"
@@ -96,6 +98,9 @@ void pc_answer_interim(pc_exchange *x, const pc_head *head)
     }
     if (r->main || x->head_passed) {
         return;
+    }
+    if (x->route->dir->rewrite) {
+        head = pc_rewrite_head(r, x->route, x->msg.host, head, 1, 0);
     }
     r->headers_out = apr_table_make(r->pool, 4);
     copy_fields(r->headers_out, head);
@@ -206,6 +211,10 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
     const char *location = find_location(head);
     apr_size_t i;
 
+    if (x->route->dir->rewrite) {
+        head = pc_rewrite_head(r, x->route, x->msg.host, head, 0, is_local_redirect(x, head, location));
+        location = find_location(head);
+    }
     x->head_at = x->last_read = pc_now();
     x->backend_status = head->status;
     pc_lease_answered(&x->lease);
@@ -232,6 +241,9 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
         return;
     }
     else if ((x->route->dir->sendfile || x->route->dir->xrewrite > 0) && pc_instead_choose(x, head)) {
+        return;
+    }
+    if (x->route->dir->override && pc_override_takes(x, head)) {
         return;
     }
     remember(x);

@@ -15,6 +15,7 @@
 
 #include "field_rules.h"
 #include "config_sendfile.h"
+#include "rewrite.h"
 #include "route.h"
 #include "script.h"
 
@@ -112,8 +113,21 @@ static void split_file(const vars *v, script_names *s)
     s->file = v->route->docroot ? apr_pstrcat(r->pool, s->docroot, s->name, NULL) : r->filename;
 }
 
-static void find_script(const vars *v, script_names *s)
+/** Rules on the script's name and PATH_INFO. @return 0, or -1: failed */
+static int rewrite_script(const vars *v, script_names *s)
 {
+    int renamed = pc_rewrite_script(v->r, v->route, &s->name, &s->path_info);
+
+    if (renamed > 0) {
+        s->file = apr_pstrcat(v->r->pool, s->docroot, s->name, NULL);
+    }
+    return renamed < 0 ? -1 : 0;
+}
+
+/** @return 0, or -1: failed */
+static int find_script(const vars *v, script_names *s)
+{
+    const pc_rewrite *rewrite = v->route->dir->rewrite;
     const pc_script *script = v->route->dir->script;
     const char *docroot = v->route->docroot ? v->route->docroot : ap_document_root(v->r);
 
@@ -129,11 +143,15 @@ static void find_script(const vars *v, script_names *s)
             s->path_info = v->route->path;
         }
     }
+    if (rewrite && rewrite->script && rewrite_script(v, s)) {
+        return -1;
+    }
     if (v->route->script_file) {
         s->file = v->route->script_file;
     }
     s->file = pc_script_inside(script, s->file);
     s->docroot = pc_script_inside(script, docroot);
+    return 0;
 }
 
 /** FastCGI 1.0, 6.3: an authorizer is not told how the path is split. */
@@ -142,12 +160,14 @@ static int is_authorizer(const vars *v)
     return v->route->role == PC_ROLE_AUTHORIZER;
 }
 
-static void add_script(vars *v)
+static int add_script(vars *v)
 {
     const pc_script *script = v->route->dir->script;
     script_names s;
 
-    find_script(v, &s);
+    if (find_script(v, &s)) {
+        return -1;
+    }
     if (!is_authorizer(v)) {
         PUT(v, "SCRIPT_NAME", s.name);
     }
@@ -161,6 +181,7 @@ static void add_script(vars *v)
     PUT(v, "SCRIPT_FILENAME", s.file);
     PUT(v, "DOCUMENT_ROOT", s.docroot);
     PUT(v, "DOCUMENT_URI", v->route->path);
+    return 0;
 }
 
 /* ------------------------------------------------------------------ request, server, client */
@@ -187,12 +208,20 @@ static const char *request_uri(request_rec *r)
     return *sep == '/' ? sep : apr_pstrcat(r->pool, "/", sep, NULL);
 }
 
+/** What stands behind the '?' of a target that rules have made. */
+static const char *query_of(const char *target)
+{
+    target += strcspn(target, "?");
+    return *target ? target + 1 : target;
+}
+
 static void add_request(vars *v, apr_off_t content_length)
 {
     request_rec *r = v->r;
+    const char *target = v->route->target;
 
     PUT(v, "REQUEST_METHOD", r->method);
-    PUT(v, "QUERY_STRING", r->args ? r->args : "");
+    PUT(v, "QUERY_STRING", target ? query_of(target) : r->args ? r->args : "");
     PUT(v, "CONTENT_TYPE", apr_table_get(r->headers_in, "Content-Type"));
     if (content_length >= 0) {
         PUT(v, "CONTENT_LENGTH", content_length ? apr_off_t_toa(r->pool, content_length) : "0");
@@ -201,7 +230,7 @@ static void add_request(vars *v, apr_off_t content_length)
         PUT(v, "FCGI_DATA_LENGTH", apr_off_t_toa(r->pool, v->route->data_length));
         PUT(v, "FCGI_DATA_LAST_MOD", apr_ltoa(r->pool, (long)apr_time_sec(v->route->data_mtime)));
     }
-    PUT(v, "REQUEST_URI", request_uri(r));
+    PUT(v, "REQUEST_URI", target ? target : request_uri(r));
     PUT(v, "SERVER_PROTOCOL", r->protocol);
     PUT(v, "GATEWAY_INTERFACE", "CGI/1.1");
 }
@@ -468,7 +497,9 @@ apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_
     n += (dir->setenv ? dir->setenv->nelts : 0) + (dir->passenv ? dir->passenv->nelts : 0);
     v.a = apr_array_make(r->pool, n, sizeof(pc_field));
     add_setenv(&v);
-    add_script(&v);
+    if (add_script(&v)) {
+        return NULL;
+    }
     add_request(&v, content_length);
     add_server(&v);
     add_client(&v);

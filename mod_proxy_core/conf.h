@@ -126,6 +126,8 @@ typedef struct pc_dir_conf {
     int check_local;                         /* -1: by how the request came here */
     ap_expr_info_t *docroot;                 /* ProxyCoreDocumentRoot */
     const struct pc_script *script;          /* ProxyCoreScript, see script.h */
+    const struct pc_rewrite *rewrite;        /* rewriting, see rewrite.h */
+    const struct pc_override *override;      /* ProxyCoreErrorOverride, see override.h */
     apr_array_header_t *setenv;              /* of pc_setenv */
     apr_array_header_t *passenv;             /* of const char * */
     int mode;                                /* ProxyCoreMode, a pc_role; -1: not set */

@@ -17,6 +17,8 @@
 #include "config_roles.h"
 #include "config_values.h"
 #include "config_sendfile.h"
+#include "override.h"
+#include "rewrite.h"
 #include "script.h"
 #include "tls.h"
 
@@ -62,6 +64,8 @@ void *pc_conf_merge_dir(apr_pool_t *p, void *base_, void *add_)
     conf->extensions = merge_arrays(p, base->extensions, add->extensions);
     conf->docroot = add->docroot ? add->docroot : base->docroot;
     conf->script = add->script ? add->script : base->script;
+    conf->rewrite = pc_rewrite_merge(p, base->rewrite, add->rewrite);
+    conf->override = add->override ? add->override : base->override;
     conf->setenv = merge_arrays(p, base->setenv, add->setenv);
     conf->passenv = merge_arrays(p, base->passenv, add->passenv);
     conf->sendfile = pc_sendfile_merge(p, base->sendfile, add->sendfile);
@@ -158,8 +162,8 @@ static const char *read_block(cmd_parms *cmd, pc_pool_conf *pool)
     cmd->directive = self;
     pool->inside = self->first_child;
     dir->block = NULL;
-    if (dir->docroot || dir->script || dir->setenv || dir->passenv || dir->mode >= 0 || dir->sendfile
-        || dir->xrewrite >= 0) {
+    if (dir->docroot || dir->script || dir->setenv || dir->passenv || dir->rewrite || dir->override || dir->mode >= 0
+        || dir->sendfile || dir->xrewrite >= 0) {
         pool->dir = dir;
     }
     return wrong;
@@ -442,6 +446,20 @@ const command_rec pc_conf_commands[] = {
         "Serve the file or path that the backend names in X-Sendfile and its like: on [root=/path ...] or off"),
     AP_INIT_TAKE1("ProxyCoreXRewrite", pc_set_xrewrite, NULL, ANY_SECTION,
                   "Let the backend send the request elsewhere with X-Rewrite-URI, -Host and -Backend: on or off"),
+    AP_INIT_RAW_ARGS(
+        "ProxyCoreRewriteRequest", pc_set_rewrite_request, NULL, ANY_SECTION,
+        "Rewrite for the backend: _uri, _docroot, _scriptname, _pathinfo or a field, a regex, a replacement; or off"),
+    AP_INIT_RAW_ARGS("ProxyCoreRewriteResponse", pc_set_rewrite_response, NULL, ANY_SECTION,
+                     "Rewrite what the backend says: a field, a regex, a replacement; or off"),
+    AP_INIT_TAKE_ARGV(
+        "ProxyCorePassReverse", pc_set_pass_reverse, NULL, ANY_SECTION,
+        "Turn the backend's URLs in Location and its like into this server's: [URL-or-path there] [path here]; or off"),
+    AP_INIT_TAKE12("ProxyCoreCookiePath", pc_set_cookie_path, NULL, ANY_SECTION,
+                   "Rewrite Path of Set-Cookie: a path on the backend, a path here; or off"),
+    AP_INIT_TAKE12("ProxyCoreCookieDomain", pc_set_cookie_domain, NULL, ANY_SECTION,
+                   "Rewrite Domain of Set-Cookie: the backend's domain or *, the one here or off; or off"),
+    AP_INIT_TAKE_ARGV("ProxyCoreErrorOverride", pc_set_error_override, NULL, ANY_SECTION,
+                      "ErrorDocument instead of the backend's body: off, on, or on and statuses such as 404 500-599"),
 
     AP_INIT_TAKE1("ProxyCoreMode", pc_set_mode, NULL, ANY_SECTION | OR_AUTHCFG,
                   "The application's role (FastCGI): responder, authorizer (asked before something else serves the "
@@ -452,8 +470,5 @@ const command_rec pc_conf_commands[] = {
     LATER("ProxyCoreResolve", "off", RSRC_CONF, "How often names are looked up again: off (once, at start)"),
     LATER("ProxyCoreSticky", "off", RSRC_CONF, "Pin a client to a backend: off"),
     LATER("ProxyCoreHealthCheck", "off", RSRC_CONF, "Ask backends whether they are well: off"),
-    LATER("ProxyCoreRewriteRequest", NULL, ANY_SECTION, "Rewrite the request for the backend (not available yet)"),
-    LATER("ProxyCoreRewriteResponse", NULL, ANY_SECTION, "Rewrite the backend's response fields (not available yet)"),
-    LATER("ProxyCoreErrorOverride", "off", ANY_SECTION, "ErrorDocument instead of the backend's body: off"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
 };

@@ -91,6 +91,23 @@ const char *pc_value_int(const char *text, int min, int max, int *out)
     return NULL;
 }
 
+const char *pc_value_range(const char *text, int min, int max, int *from, int *to)
+{
+    apr_int64_t a = 0, b;
+    const char *end = digits(text, max, &a);
+
+    b = a;
+    if (end && *end == '-') {
+        end = digits(end + 1, max, &b);
+    }
+    if (!end || *end || a < min || b < a) {
+        return "a number or a range";
+    }
+    *from = (int)a;
+    *to = (int)b;
+    return NULL;
+}
+
 const char *pc_value_flag(const char *text, int *out)
 {
     if (!apr_cstr_casecmp(text, "on")) {

@@ -16,6 +16,8 @@ const char *pc_value_duration(const char *text, apr_interval_time_t *out);
 const char *pc_value_size(const char *text, apr_off_t *out);
 /** A number in min..max. @return NULL or "a number" (the caller knows the bounds) */
 const char *pc_value_int(const char *text, int min, int max, int *out);
+/** N or FROM-TO, both in min..max, not falling. @return as pc_value_int() */
+const char *pc_value_range(const char *text, int min, int max, int *from, int *to);
 /** on, off. */
 const char *pc_value_flag(const char *text, int *out);
 /** Is arg KEY=VALUE with this key (in any case)? @return VALUE, which may be empty, or NULL */

@@ -92,10 +92,14 @@ static const char *target_path(request_rec *r, const pc_route *route)
     return ap_os_escape_path(r->pool, route->path, 1);
 }
 
-static const char *make_target(request_rec *r, const pc_route *route)
+const char *pc_http_target(request_rec *r, const pc_route *route)
 {
-    const char *path = target_path(r, route);
+    const char *path;
 
+    if (route->target) {
+        return route->target;
+    }
+    path = target_path(r, route);
     if (!pc_is_visible(path)) {
         return NULL;
     }
@@ -239,7 +243,7 @@ apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const 
     int trusted = route->pool->trust && is_trusted(r, route->pool);
 
     *status = HTTP_BAD_REQUEST;
-    if (!(*target = make_target(r, route))) {
+    if (!(*target = pc_http_target(r, route))) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0210: path or query have characters that cannot be sent on: %s",
                       ap_escape_logitem(r->pool, r->unparsed_uri));
         return NULL;

@@ -20,8 +20,8 @@
 #include "route.h"
 #include "turn.h"
 #include "script.h"
+#include "target.h"
 
-#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_log.h"
@@ -274,12 +274,10 @@ static int path_value(request_rec *r, ap_expr_info_t *expr, const char *directiv
                               : "nothing");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    for (const char *p = value; *p; ++p) {
-        if (apr_iscntrl(*p) || (p[0] == '/' && p[1] == '.' && p[2] == '.' && (p[3] == '/' || !p[3]))) {
-            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0206: %s gives a path with '..' or control characters: %s",
-                          directive, ap_escape_logitem(r->pool, value));
-            return HTTP_BAD_REQUEST;
-        }
+    if (pc_path_wrong(value)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0206: %s gives a path with '..' or control characters: %s",
+                      directive, ap_escape_logitem(r->pool, value));
+        return HTTP_BAD_REQUEST;
     }
     while (n > 1 && value[n - 1] == '/') {
         --n;
@@ -303,11 +301,12 @@ static int evaluate(request_rec *r, pc_route *route)
     return rv;
 }
 
-static const char *path_of(request_rec *r, const char *strip)
+static void set_path(request_rec *r, const char *strip, pc_route *route)
 {
     apr_size_t n = strip ? pc_path_prefix(r->uri, strip) : 0;
 
-    return r->uri[n] ? r->uri + n : "/";
+    route->path = r->uri[n] ? r->uri + n : "/";
+    route->prefix = n ? strip : NULL;
 }
 
 /** The pool of this name, the path that it is asked for, and what holds for it. */
@@ -323,7 +322,7 @@ static int make_route(request_rec *r, const char *name, const char *strip, pc_ro
                       ap_escape_logitem(r->pool, name));
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    route->path = path_of(r, strip);
+    set_path(r, strip, route);
     route->dir = route->pool->dir ? pc_conf_merge_dir(r->pool, (void *)route->pool->dir, (void *)dir) : dir;
     *out = route;
     return OK;

@@ -16,6 +16,8 @@ typedef struct pc_route {
     const pc_dir_conf *dir;
     const char *path;        /* decoded URL path after strip=, begins with '/' */
     const char *docroot;     /* ProxyCoreDocumentRoot's value, NULL: not set */
+    const char *prefix;      /* what strip= took off the path; NULL: nothing */
+    const char *target;      /* what rules on _uri made of path and query, escaped; NULL: there was none that fitted */
     const char *script_file; /* file= of ProxyCoreScript, its value; NULL: not set */
     pc_role role;
     apr_file_t *data; /* PC_ROLE_FILTER: the file, its length and its age; else NULL */
@@ -43,9 +45,12 @@ const pc_dir_conf *pc_route_pass(request_rec *r, pc_pass_kind kind);
 /** The route to the authorizer that guard names. @return OK with *route set, or an HTTP status */
 int pc_route_authorizer(request_rec *r, const pc_dir_conf *guard, pc_route **route);
 
+/** The request-target, escaped, as an HTTP backend gets it. @return NULL: it has bytes that cannot be sent on */
+const char *pc_http_target(request_rec *r, const pc_route *route);
+
 /** The CGI meta-variables (RFC 3875, 4.1; handler-facts 2.8) for PC_CODEC_CGI codecs, without CONTENT_LENGTH and
  *  CONTENT_TYPE's length twin: content_length >= 0 adds CONTENT_LENGTH, -1 leaves it out.
- *  @return array of pc_field in r->pool */
+ *  @return array of pc_field in r->pool, or NULL: rewriting failed, and that was logged */
 apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length);
 
 /** The request's fields for HTTP codecs, by handler-facts 2.7 in that order: hop-by-hop removed, then forwarding fields

@@ -6,6 +6,7 @@
  */
 #include "exchange.h"
 #include "clock.h"
+#include "rewrite.h"
 
 #include "http_log.h"
 #include "http_protocol.h"
@@ -32,16 +33,24 @@ static void build_message(pc_exchange *x, const apr_array_header_t *fields)
 
 static int build_fields(pc_exchange *x)
 {
+    const pc_rewrite *rewrite = x->route->dir->rewrite;
+    int cgi = x->codec->flags & PC_CODEC_CGI, status = HTTP_BAD_REQUEST;
     apr_array_header_t *fields;
-    int status = HTTP_BAD_REQUEST;
 
-    if (x->codec->flags & PC_CODEC_CGI) {
+    if (rewrite && (status = pc_rewrite_route(x->r, &x->route)) != OK) {
+        return status;
+    }
+    if (cgi) {
+        status = HTTP_BAD_REQUEST;
         fields = pc_cgi_variables(x->r, x->route, x->msg.body ? x->msg.content_length : -1);
     }
     else {
         fields = pc_http_fields(x->r, x->route, &x->msg.target, &x->msg.host, &status);
     }
     if (!fields) {
+        return status;
+    }
+    if (rewrite && (status = pc_rewrite_fields(x->r, x->route, fields, cgi ? NULL : &x->msg.host)) != OK) {
         return status;
     }
     build_message(x, fields);

@@ -290,9 +290,7 @@ bad "$_->[0]", pool($_->[0]), $_->[1]
     ['ProxyCoreXRewrite 1', qr/ProxyCoreXRewrite 1: accepted is on or off/],
     ['ProxyCoreMapExtension .php3 .php', qr/may not stand inside <ProxyCore>/];
 bad "$_ is of later", pool($_), qr/is not available in this version/
-    for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x',
-    'ProxyCoreRewriteRequest _uri a b', 'ProxyCoreRewriteResponse Location a b',
-    'ProxyCoreErrorOverride on';
+    for 'ProxyCoreResolve 30s', 'ProxyCoreSticky cookie=A', 'ProxyCoreHealthCheck uri=/x';
 
 # ---------------------------------------------------------------- passes
 

@@ -95,6 +95,23 @@ static void numbers_and_flags(void **state)
     assert_non_null(pc_value_flag("", &n));
 }
 
+static void ranges(void **state)
+{
+    static const char *const bad[] = { "",        "399",     "600",     "404-",        "-404",
+                                       "404-403", "404-600", "404 405", "404-405-406", "4x" };
+    int from = 0, to = 0;
+
+    (void)state;
+    assert_null(pc_value_range("404", 400, 599, &from, &to));
+    assert_int_equal(from * 1000 + to, 404404);
+    assert_null(pc_value_range("400-599", 400, 599, &from, &to));
+    assert_int_equal(from * 1000 + to, 400599);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); ++i) {
+        assert_non_null(pc_value_range(bad[i], 400, 599, &from, &to));
+    }
+    assert_int_equal(from * 1000 + to, 400599);
+}
+
 static void keys_and_names(void **state)
 {
     char longest[66];
@@ -219,9 +236,9 @@ static void inline_forms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations),      cmocka_unit_test(sizes),        cmocka_unit_test(numbers_and_flags),
-        cmocka_unit_test(keys_and_names), cmocka_unit_test(addresses),    cmocka_unit_test(wrong_addresses),
-        cmocka_unit_test(backends),       cmocka_unit_test(inline_forms),
+        cmocka_unit_test(durations),       cmocka_unit_test(sizes),          cmocka_unit_test(numbers_and_flags),
+        cmocka_unit_test(ranges),          cmocka_unit_test(keys_and_names), cmocka_unit_test(addresses),
+        cmocka_unit_test(wrong_addresses), cmocka_unit_test(backends),       cmocka_unit_test(inline_forms),
     };
     int failed;
 
