@@ -12,7 +12,7 @@ use ProxyCore::Backend;
 use ProxyCore::Client;
 use ProxyCore::FCGI qw(read_fcgi fcgi_answer);
 use ProxyCore::Server;
-use ProxyCore::Util qw(spew work_dir);
+use ProxyCore::Util qw(mpm spew work_dir);
 
 my $b = ProxyCore::Backend->new;
 my $f = ProxyCore::Backend->new(unix => work_dir() . '/run/fcgi.sock');
@@ -80,18 +80,27 @@ $s->start;
 
 my $conn; # the backend's side, kept between requests
 
+# The connection that the next request comes on: the kept one, or a new one, as another child of httpd makes it.
+sub wait_request {
+    my $end = time + 10;
+    while (time < $end) {
+        if ($conn && !$conn->eof) {
+            $conn->fill(0);
+            last if $conn->{in} ne '';
+        }
+        my $new = $b->accept(0.02) or next;
+        $conn = $new;
+        last;
+    }
+    return $conn->read_request || die 'nobody came';
+}
+
 # A request on $client (or a new one), answered with this head and body; the backend's side stays open.
 sub ask {
     my ($path, $status, $head, $body, %arg) = @_;
-    $conn->close if $conn && $arg{new};
     my $client = $arg{client} || ProxyCore::Client->start($s, $arg{method} || 'GET', $path, front => $arg{front} || 'h1',
         fields => $arg{fields} || [], body => $arg{body});
-    $conn = $b->accept if !$conn || $arg{new};
-    my $req = $conn->read_request(body => $arg{read_body});
-    if (!$req) { # it had been closed
-        $conn = $b->accept or die 'nobody came';
-        $req = $conn->read_request(body => $arg{read_body}) or die;
-    }
+    wait_request();
     select undef, undef, undef, $arg{late} if $arg{late};
     $conn->send($arg{before}) if $arg{before};
     my $length = defined $arg{length} ? $arg{length} : length $body;
@@ -114,7 +123,7 @@ for my $late (0, 0.1) {
     is_deeply [$res->{head}->all('Set-Cookie')], ['a=1', 'b=2'], "$name: cookies are kept";
     $res = ask('/all/x', '200 OK', '', 'fine', late => $late);
     is $res->{body}, 'fine', "$name: what is no error is the backend's";
-    ok $b->accepted - $before <= 1, "$name: over the same connection to the backend";
+    ok $b->accepted - $before <= (mpm() eq 'prefork' ? 2 : 1), "$name: over the same connection to the backend";
 }
 my $res = ask('/all/x', '401 No', "WWW-Authenticate: Basic realm=\"a\"\r\nWWW-Authenticate: Bearer\r\n", 'x');
 is $res->{status}, 401, 'a 401';
@@ -134,14 +143,14 @@ is $res->{body}, "our 404\n", 'HTTP/2';
 $res = ask('/all/x', '404 No', '', 'x', before => "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
 is scalar @{ $res->{interim} }, 1, 'an interim answer before it';
 is $res->{body}, "our 404\n", 'and then our page';
-$res = ask('/all/x', '404 No', '', 'x', method => 'POST', body => 'a body', read_body => 1);
+$res = ask('/all/x', '404 No', '', 'x', method => 'POST', body => 'a body');
 is $res->{body}, "our 404\n", 'POST';
 
 # One connection of the client's for several errors.
 my $client = $s->connect;
 for my $i (1 .. 3) {
     $client->send("GET /all/x HTTP/1.1\r\nHost: a\r\n\r\n");
-    my $req = $conn->read_request || do { $conn = $b->accept; $conn->read_request };
+    wait_request();
     $conn->send("HTTP/1.1 404 No\r\nContent-Length: 3\r\n\r\nxyz");
     is $client->read_response->{body}, "our 404\n", "keep-alive: $i";
 }
@@ -174,9 +183,9 @@ is $res->{body}, 'theirs', 'a redirect is no error';
 for my $row (['404 Really', 404], ['200 OK', 403]) {
     my ($line, $status) = @$row;
     $client = ProxyCore::Client->start($s, 'POST', '/all/x', front => 'h1', body => 'some body');
-    my $req = $conn->read_request || do { $conn = $b->accept; $conn->read_request };
+    wait_request();
     $conn->send("HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\nx");
-    $req = $conn->read_request || do { $conn = $b->accept; $conn->read_request };
+    my $req = wait_request();
     is "$req->{method} $req->{target}", 'GET /proxied/page', 'the ErrorDocument is asked for';
     is $req->{head}->h('Content-Length'), undef, 'without the body of what failed';
     $conn->send("HTTP/1.1 $line\r\nContent-Length: 11\r\nX-Page: 1\r\n\r\npage of 403");
@@ -184,12 +193,10 @@ for my $row (['404 Really', 404], ['200 OK', 403]) {
     is $res->{status}, $status, "a proxied ErrorDocument that says $line";
     is $res->{body}, 'page of 403', 'is shown';
 }
-$conn->close;
 $client = ProxyCore::Client->start($s, 'GET', '/all/x', front => 'h1');
-$conn = $b->accept;
-$conn->read_request;
+wait_request();
 $conn->send("HTTP/1.1 410 Gone\r\nContent-Length: 1\r\n\r\nx");
-my $req = $conn->read_request;
+my $req = wait_request();
 is $req->{target}, '/proxied/again', 'a proxied ErrorDocument';
 $conn->send("HTTP/1.1 garbage\r\n\r\n");
 $res = $client->finish;
@@ -202,15 +209,14 @@ is $res->{body}, "before the part after\n", 'a subrequest keeps what the backend
 
 # ---------------------------------------------------------------- backends that go on and on, or die
 
-$res = ask('/all/x', '404 No', '', 'x' x 3_000_000, new => 1, then => sub { $_[0]->close });
+$res = ask('/all/x', '404 No', '', 'x' x 3_000_000, then => sub { $_[0]->close });
 is $res->{body}, "our 404\n", 'three megabytes of error page are not waited for';
 undef $conn;
-$res = ask('/all/x', '404 No', "Connection: close\r\n", 'x' x 10, length => 1000, new => 1, then => sub { $_[0]->close });
+$res = ask('/all/x', '404 No', "Connection: close\r\n", 'x' x 10, length => 1000, then => sub { $_[0]->close });
 is $res->{status}, 502, 'an error page that is cut short is a failure';
 undef $conn;
 $client = ProxyCore::Client->start($s, 'GET', '/all/x', front => 'h1');
-$conn = $b->accept;
-$conn->read_request;
+wait_request();
 $conn->send("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
 $client->conn->close;
 ok $conn->closed(5), 'the client leaves meanwhile: so do we';
