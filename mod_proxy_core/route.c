@@ -388,11 +388,13 @@ int pc_route_authorizer(request_rec *r, const pc_dir_conf *guard, pc_route **out
     route->role = PC_ROLE_AUTHORIZER;
     route->location = !r->filename || r->proxyreq || apr_table_get(r->notes, NOTE_LOCATION);
     own = route->pool->dir;
-    if (own && (own->script || own->docroot)) { /* the section's are for who serves the request */
+    if (own || route->dir->rewrite || route->dir->override) { /* the section's are for who serves the request */
         pc_dir_conf *dir = apr_pmemdup(r->pool, route->dir, sizeof(*dir));
 
-        dir->script = own->script ? own->script : dir->script;
-        dir->docroot = own->docroot ? own->docroot : dir->docroot;
+        dir->script = own && own->script ? own->script : dir->script;
+        dir->docroot = own && own->docroot ? own->docroot : dir->docroot;
+        dir->rewrite = own ? own->rewrite : NULL;
+        dir->override = NULL;
         route->dir = dir;
     }
     rv = knows_roles(r, route);

@@ -9,6 +9,9 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use ProxyCore::Backend;
+use ProxyCore::Client;
+use ProxyCore::FCGI qw(read_fcgi fcgi_answer);
 use ProxyCore::Server;
 use ProxyCore::Util qw(work_dir poll_until backend_program start_child free_port spew);
 
@@ -19,6 +22,7 @@ start_child(backend_program('fcgi_echo'), '-l', $sock, '-t', 4, '-i', 'app');
 poll_until { -S $sock };
 chmod 0777, $sock;
 
+my $gate = ProxyCore::Backend->new;
 my $s = ProxyCore::Server->new(modules => [qw(rewrite include)]);
 my $root = $s->docroot;
 # One <Location> for each protocol: /http/NAME/ and /app/NAME/ with the same rules.
@@ -62,6 +66,22 @@ $s->{conf} = <<"CONF" . $conf;
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend unix:$sock
 </ProxyCore>
+<ProxyCore gate>
+    ProxyCoreProtocol fastcgi
+    ProxyCoreBackend @{[$gate->address]}
+    ProxyCoreMode authorizer
+    ProxyCoreRewriteRequest X-Gate "^\$" "own"
+</ProxyCore>
+<Location /guarded/>
+    ProxyCorePass gate
+</Location>
+<Location /guarded/app/>
+    ProxyCorePass http
+    ProxyCoreErrorOverride on
+    ProxyCoreRewriteRequest _uri "^/guarded/" "/other/"
+    ProxyCoreRewriteRequest X-Section "^\$" "section"
+    ProxyCoreRewriteResponse X-Said "^\$" "section"
+</Location>
 <ProxyCore ruled>
     ProxyCoreProtocol http
     ProxyCoreBackend 127.0.0.1:$port
@@ -290,5 +310,22 @@ for my $name (sort keys %refused) {
     ok $s->grep_log(qr/\.htaccess: .*(?:ProxyCore\w+)/, $mark), 'is refused by name';
 }
 is seen('/http/field/x', fields => ['X-Copy' => 'a'])->{head}->h('Vary'), undef, 'our expressions say nothing of Vary';
+# ---------------------------------------------------------------- an authorizer sees what is asked for
+
+for my $row (['200 OK', 200], ['403 No', 403]) {
+    my ($says, $status) = @$row;
+    my $client = ProxyCore::Client->start($s, 'GET', '/guarded/app/x', front => 'h1');
+    my $conn = $gate->accept or die 'the authorizer was not asked';
+    my $seen = read_fcgi($conn)->{params};
+    is $seen->{REQUEST_URI}, '/guarded/app/x', "authorizer: the target that was asked for";
+    is $seen->{HTTP_X_SECTION}, undef, 'authorizer: no rules of the section';
+    is $seen->{HTTP_X_GATE}, 'own', 'authorizer: those of its own block';
+    $conn->send(fcgi_answer("Status: $says\r\nContent-Type: text/plain\r\n\r\nits own words"));
+    $conn->close;
+    my $res = $client->finish;
+    is $res->{status}, $status, "authorizer: $says";
+    is $res->{head}->h('X-Said'), $status == 200 ? 'section' : undef, 'authorizer: the section rewrites what serves the request';
+    like $res->{body}, $status == 200 ? qr{^line=GET /other/app/x }m : qr/its own words/, 'authorizer: and so what is served';
+}
 $s->stop;
 done_testing;
