@@ -14,7 +14,7 @@ use Time::HiRes qw(time);
 
 use ProxyCore::Named;
 use ProxyCore::Server;
-use ProxyCore::Util qw(work_dir spew slurp poll_until run_capture mpm fd_count);
+use ProxyCore::Util qw(work_dir spew slurp poll_until mpm is_root user_ids);
 
 my $dir = work_dir() . '/files';
 my $private = "$dir/private";
@@ -39,16 +39,22 @@ symlink 'a.txt', "$private/in";
 symlink 'loop', "$private/loop";
 symlink "$private", "$dir/current";
 symlink 'target', "$dir/nolinks/link";
+spew("$dir/owner/$_", $_) for 'mine.txt', 'theirs.txt';
+spew("$dir/owner/mine.txt", 'mine');
+symlink 'mine.txt', "$dir/owner/mine";
+symlink 'theirs.txt', "$dir/owner/theirs";
+chown((user_ids())[0], -1, "$dir/owner/theirs.txt") if is_root();
 symlink "$dir/nolinks", "$private/up";
 mkdir "$private/dir";
 
 my %app = map { $_ => ProxyCore::Named->new($_) } ProxyCore::Named->protocols;
-my ($off, $root, $user) = map { ProxyCore::Named->new('http') } 1 .. 3;
+my ($off, $root, $user, $held) = map { ProxyCore::Named->new('http') } 1 .. 4;
 my $keep = ProxyCore::Named->new('http');
-my $conf = join '', map { $_->conf("ProxyCoreXSendfile on root=$private root=$dir/nolinks") } values %app;
+my $conf = join '', map { $_->conf("ProxyCoreXSendfile on root=$private root=$dir/nolinks root=$dir/owner") } values %app;
 my $s = ProxyCore::Server->new(tls => 1, modules => [qw(deflate filter include)], conf => $conf
     . $off->conf('', name => 'without') . $root->conf("ProxyCoreXSendfile on unescape=on", name => 'root')
     . $keep->conf("ProxyCoreXSendfile on root=$dir/current", name => 'keep', keep => 1)
+    . $held->conf('', name => 'held', pool => "ProxyCoreRequestBuffering on\nProxyCoreResponseBuffering on\nProxyCoreXSendfile on root=$private\n")
     . <<"CONF");
 <Location /http/deflate>
     AddOutputFilterByType DEFLATE text/html
@@ -56,6 +62,13 @@ my $s = ProxyCore::Server->new(tls => 1, modules => [qw(deflate filter include)]
 <Directory $dir/nolinks>
     Options None
 </Directory>
+<Directory $dir/owner>
+    Options SymLinksIfOwnerMatch
+</Directory>
+<Location /absent>
+    Redirect gone
+    ErrorDocument 410 /fastcgi/gone
+</Location>
 <Directory $private>
     AddOutputFilter INCLUDES .txt
     AddType application/x-by-name .bin
@@ -333,6 +346,47 @@ SKIP: {
     $conn->close;
 }
 
+# After a while without a thread, another path whose application takes its time as well.
+{
+    my $f = ProxyCore::Client->start($s, 'GET', '/http/slow');
+    my $conn = $app{http}{backend}->accept;
+    $conn->read_request;
+    select undef, undef, undef, 0.3;
+    $conn->send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /fastcgi/y\r\nContent-Length: 0\r\n\r\n");
+    my $second = $app{fastcgi}{backend}->accept;
+    ok $second, 'the second application is asked';
+    select undef, undef, undef, 0.3;
+    $app{fastcgi}{conn} = $second;
+    $app{fastcgi}->answer("X-Sendfile: $private/a.txt\r\n");
+    delete $app{fastcgi}{conn};
+    same $f->finish->{body}, $text, 'and names a file';
+    $conn->close;
+}
+
+# An upload that is answered before it was read; with buffering; as an ErrorDocument; links of other owners.
+{
+    my $c = $s->connect;
+    $c->send("POST /http/x HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n" . 'x' x 100_000);
+    $app{http}->answer("X-Sendfile: $private/a.txt\r\n", read => { body => 0 }, open => 1);
+    my $res = $c->read_response;
+    same $res->{body}, $text, 'a file in answer to an upload under way';
+    ok $res->{elapsed} < 4, 'at once';
+    $c->close;
+    ($res) = $held->ask($s, "X-Sendfile: $private/a.txt\r\n", body => 'z' x 500_000, method => 'POST', upload => 'hello');
+    same $res->{body}, $text, 'with buffering of requests and responses';
+    my $f = ProxyCore::Client->start($s, 'GET', '/absent', fields => [Range => 'bytes=0-2']);
+    $app{fastcgi}->answer("X-Sendfile: $private/a.txt\r\n");
+    $res = $f->finish;
+    same "$res->{status} $res->{body}", "410 $text", 'an ErrorDocument is a file';
+    SKIP: {
+        skip 'root only', 2 if !is_root();
+        ($res) = $app{http}->ask($s, "X-Sendfile: $dir/owner/mine\r\n");
+        is $res->{body}, 'mine', 'SymLinksIfOwnerMatch: a link of the owner';
+        ($res) = $app{http}->ask($s, "X-Sendfile: $dir/owner/theirs\r\n");
+        is $res->{status}, 403, 'one of somebody else';
+    }
+}
+
 # .htaccess: off, and on where an administrator has named roots.
 for my $word (qw(off on)) {
     mkdir $s->docroot . "/$word"; # an application that is reached through a file
@@ -341,6 +395,12 @@ for my $word (qw(off on)) {
     my $f = ProxyCore::Client->start($s, 'GET', "/$word/x");
     $user->answer("X-Sendfile: $private/a.txt\r\n");
     is $f->finish->{body}, 'the application', ".htaccess: $word, without roots of an administrator";
+}
+for my $word (qw(off on)) {
+    spew($s->docroot . "/$word/.htaccess", "SetHandler proxy-core:held\nProxyCoreXSendfile $word\n");
+    my $f = ProxyCore::Client->start($s, 'GET', "/$word/x");
+    $held->answer("X-Sendfile: $private/a.txt\r\n");
+    same $f->finish->{body}, $word eq 'on' ? $text : 'the application', ".htaccess: $word, with roots of the pool";
 }
 spew($s->docroot . '/on/.htaccess', "SetHandler proxy-core:user\nProxyCoreXSendfile on root=/\n");
 is $s->get('/on/x')->{status}, 500, '.htaccess: root= is refused';

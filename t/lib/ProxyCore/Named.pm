@@ -1,6 +1,6 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
-# Applications that answer with fields for the server in front of them: one pool for each protocol, /http/ and /fastcgi/,
+# Applications that answer with fields for the server in front of them: one pool for each protocol, /http/, /fastcgi/ and /scgi/,
 # whose answers the test writes.
 #
 #     my $app = ProxyCore::Named->new('fastcgi');
@@ -20,7 +20,7 @@ sub new {
     return bless { protocol => $protocol, backend => ProxyCore::Backend->new(%arg) }, $class;
 }
 
-sub protocols { return qw(http fastcgi) }
+sub protocols { return qw(http fastcgi scgi) }
 
 # A pool NAME (default: the protocol) with a location of the same name. $lines stand in the location.
 sub conf {
@@ -53,11 +53,13 @@ sub answer {
         $seen{field} = sub { return $req->{head}->h($_[0]) };
     }
     else {
-        my $req = read_fcgi($conn, %{ $arg{read} || {} }) or return undef;
+        my $req = $self->{protocol} eq 'scgi' ? read_scgi($conn, %{ $arg{read} || {} }) : read_fcgi($conn, %{ $arg{read} || {} });
+        return undef if !$req;
         $arg{before}->($conn) if $arg{before};
         my $length = defined $arg{length} ? "Content-Length: $arg{length}\r\n" : '';
         my $line = $status == 200 ? '' : "Status: $status\r\n";
-        $conn->send(fcgi_answer("$line$type$length$fields\r\n$body"));
+        my $answer = "$line$type$length$fields\r\n$body";
+        $conn->send($self->{protocol} eq 'scgi' ? $answer : fcgi_answer($answer));
         $seen{method} = $req->{params}{REQUEST_METHOD};
         $seen{body} = $req->{stdin};
         $seen{target} = $req->{params}{SCRIPT_NAME} . ($req->{params}{QUERY_STRING} eq '' ? '' : "?$req->{params}{QUERY_STRING}");
@@ -65,6 +67,14 @@ sub answer {
     }
     $conn->close if !$arg{open};
     return \%seen;
+}
+
+sub read_scgi {
+    my ($conn, %arg) = @_;
+    my ($n) = ($conn->read_until(qr/:/) || '') =~ /^(\d+):$/ or return undef;
+    my %params = $conn->read_bytes($n) =~ /\G([^\0]*)\0([^\0]*)\0/g;
+    $conn->read_bytes(1); # the comma
+    return { params => \%params, stdin => exists $arg{body} ? '' : $conn->read_bytes($params{CONTENT_LENGTH} || 0) };
 }
 
 # A request from a client, answered by the application. %arg: method, path, fields, and what answer() takes.
