@@ -169,6 +169,9 @@ static apr_status_t adopt(request_rec *r, int fd, apr_int32_t flags, apr_file_t 
         rv = apr_file_dup(out, borrowed, r->pool);
     }
     close(fd);
+    if (rv == APR_SUCCESS && apr_os_file_get(&fd, *out) == APR_SUCCESS) {
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* which APR's own copy has not */
+    }
     return rv;
 }
 

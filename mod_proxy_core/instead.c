@@ -144,11 +144,10 @@ static void keep_fields(pc_exchange *x, const pc_head *head, pc_instead *in)
 /* ------------------------------------------------------------------ what may stand in for what */
 
 /** An answer that says by its status that it has a body, and that the body is all of it. */
-static int may_be_replaced(const pc_head *head, pc_instead_field kind, const char **why)
+static int may_be_replaced(const pc_head *head, pc_instead_field kind)
 {
     int status = head->status;
 
-    *why = "an answer of this status is not replaced";
     if (status == HTTP_PARTIAL_CONTENT) {
         return kind == PC_FIELD_SENDFILE2;
     }
@@ -186,14 +185,16 @@ int pc_instead_choose(pc_exchange *x, const pc_head *head)
 {
     pc_instead_field kind = find_kind(x, head);
     pc_instead *in;
-    const char *why;
 
     if (kind == PC_FIELD_OTHER) {
         return 0;
     }
-    if (!may_be_replaced(head, kind, &why)) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "PXC0681: pool %s: status %d: %s", x->pool->name, head->status,
-                      why);
+    if (!may_be_replaced(head, kind)) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "PXC0681: pool %s: status %d is not one for which %s is obeyed",
+                      x->pool->name, head->status,
+                      kind <= PC_FIELD_SENDFILE2 ? "X-Sendfile"
+                      : kind == PC_FIELD_ACCEL   ? "X-Accel-Redirect"
+                                                 : "X-Rewrite");
         return 0;
     }
     in = apr_pcalloc(x->r->pool, sizeof(*in));

@@ -332,6 +332,17 @@ for my $front (qw(h1 tls)) {
     ok $c->eof, "$front: and so is the connection";
     $c->close;
 }
+{
+    my $file = "$private/shrinks-h2";
+    spew($file, $big x 6);
+    my $f = ProxyCore::Client->start($s, 'GET', '/http/x', front => 'h2', rate => '2M');
+    $app{http}->answer("X-Sendfile: $file\r\n");
+    ok poll_until(sub { length $f->body_so_far > 100_000 }), 'h2: a file is being sent';
+    truncate $file, 1000;
+    my $res = $f->finish;
+    ok !$res->{complete}, 'h2: a stream that is cut short is reset';
+    cmp_ok $res->{elapsed}, '<', 10, 'h2: at once';
+}
 SKIP: {
     skip 'event MPM only', 2 if mpm() ne 'event';
     # Parked: the file is sent by whatever thread comes along.

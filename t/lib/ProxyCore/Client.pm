@@ -40,6 +40,7 @@ sub start_curl {
     my @cmd = ('curl', '-s', '-N', '--http2-prior-knowledge', '--path-as-is', '-X', $self->{method}, '-D', "$base.head",
         '-o', "$base.body", '--max-time', $arg{max_time} || 60);
     push @cmd, '-I' if $self->{method} eq 'HEAD';
+    push @cmd, '--limit-rate', $arg{rate} if $arg{rate};
     my @fields = @{ $arg{fields} || [] };
     while (my ($name, $value) = splice @fields, 0, 2) {
         push @cmd, '-H', "$name: $value";
