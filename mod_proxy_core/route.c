@@ -35,6 +35,9 @@ APLOG_USE_MODULE(proxy_core);
 #define HANDLER "proxy-core"
 #define HANDLER_LEN (sizeof(HANDLER) - 1)
 #define NOTE_LOCATION "proxy-core-location"
+/** What mod_rewrite puts before the path that a rule of a directory made. */
+#define REDIRECT "redirect:"
+#define NOTE_HANDLER "proxy-core-handler"
 
 static const pc_dir_conf *dir_conf(request_rec *r)
 {
@@ -174,6 +177,22 @@ static int wants_file(request_rec *r, const pc_dir_conf *dir)
     return dir->check_local >= 0 ? dir->check_local : !dir->pass_location;
 }
 
+/** RewriteRule of a directory with a substitution and [H=proxy-core:NAME]: mod_rewrite asks for an internal redirect by
+ *  the handler that [H=] then replaces, so it is made here, and the rule's handler is what serves the new path. */
+static int follow_rewrite(request_rec *r)
+{
+    const char *path = r->filename + sizeof(REDIRECT) - 1;
+
+    apr_table_setn(r->notes, NOTE_HANDLER, r->handler);
+    ap_internal_redirect(apr_pstrcat(r->pool, path, r->args ? "?" : NULL, r->args, NULL), r);
+    return DONE;
+}
+
+static int is_rewritten(const request_rec *r)
+{
+    return r->filename && !strncmp(r->filename, REDIRECT, sizeof(REDIRECT) - 1);
+}
+
 static int fixups(request_rec *r)
 {
     const pc_dir_conf *dir;
@@ -182,6 +201,9 @@ static int fixups(request_rec *r)
     if (backend && is_ours(r)) {
         r->handler = apr_pstrcat(r->pool, HANDLER ":", backend, NULL);
         return DECLINED;
+    }
+    if (r->prev && is_ours(r) && r->finfo.filetype != APR_DIR && apr_table_get(r->prev->notes, NOTE_HANDLER)) {
+        r->handler = apr_table_get(r->prev->notes, NOTE_HANDLER);
     }
     dir = pc_route_pass(r, PC_PASS_SERVES);
     if (!dir || !is_ours(r)) {
@@ -224,7 +246,7 @@ static int pool_name(request_rec *r, const char **name, const pc_dir_conf **pass
     rest = r->handler + HANDLER_LEN;
     if (*rest == ':') {
         *name = rest + 1;
-        return OK;
+        return is_rewritten(r) ? follow_rewrite(r) : OK;
     }
     if (*rest) {
         return DECLINED; /* proxy-core-status */
