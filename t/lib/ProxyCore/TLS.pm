@@ -18,7 +18,7 @@ my $number = 0;
 sub ca {
     my ($class, $cn) = @_;
     my $key = KEY_create_ec();
-    my ($cert) = CERT_create(CA => 1, key => $key, subject => { commonName => $cn }, not_before => time - 86400 * 9);
+    my ($cert) = CERT_create(CA => 1, purpose => 'keyCertSign,cRLSign', key => $key, subject => { commonName => $cn }, not_before => time - 86400 * 9);
     my $self = bless { cert => $cert, key => $key }, $class;
     $self->{file} = spew(work_dir() . '/tls/' . ++$number . '-ca.pem', PEM_cert2string($cert), 0644);
     return $self;
