@@ -241,7 +241,7 @@ my %failure = (
     'only interim heads' => fcgi_answer("Status: 103\r\nLink: a\r\n\r\n"),
 );
 for my $what (sort keys %failure) {
-    ($res) = play('/g/x.html', [($failure{$what}) x 2]);
+    ($res) = play('/g/x.html', $failure{$what});
     is $res->{status}, 502, "$what: 502";
     unlike $res->{body}, qr/content of/, 'nothing of the file';
 }
