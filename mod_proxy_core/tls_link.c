@@ -2,10 +2,10 @@
 /*
  * A link that is TLS.
  *
- * The socket does not block, and no call here waits but for PC_PATIENCE when asked to. A read goes on until the socket has
- * nothing more: OpenSSL never sits on bytes that poll() cannot see when the exchange goes to wait. Where reading needs the
- * socket to be writable, or the other way round (key updates, a certificate asked for late), the link says so and the
- * exchange waits for that.
+ * The socket does not block, and no call here waits but for PC_PATIENCE when asked to. Whoever waits for more has read
+ * until there was nothing (EAGAIN), so that OpenSSL sits on no bytes that poll() cannot see. Where reading needs the socket
+ * to be writable, or the other way round (key updates, a certificate asked for late), the link says so and the exchange
+ * waits for that.
  *
  * The end of the stream is one only when the backend has said so (close_notify): else an attacker could cut an answer
  * that is delimited by the end of the connection.
@@ -230,6 +230,9 @@ static ssize_t tls_recv(pc_link *link, void *buf, apr_size_t size, int wait)
         rc = SSL_read_ex(t->ssl, (char *)buf + got, size - got, &n);
         if (rc) {
             got += n;
+            if (n < RECORD_MAX && !SSL_has_pending(t->ssl)) {
+                break; /* a small answer: likely all of it */
+            }
             continue;
         }
         if (note_end(link, t, rc, errno) || got || !wait || link->read_needs_write || !becomes_readable(link->fd)) {
