@@ -240,10 +240,10 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
         x->discard = 1;
         return;
     }
-    else if ((x->route->dir->sendfile || x->route->dir->xrewrite > 0) && pc_instead_choose(x, head)) {
+    if (x->route->dir->override && pc_override_takes(x, head)) {
         return;
     }
-    if (x->route->dir->override && pc_override_takes(x, head)) {
+    if ((x->route->dir->sendfile || x->route->dir->xrewrite > 0) && pc_instead_choose(x, head)) {
         return;
     }
     remember(x);

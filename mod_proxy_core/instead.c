@@ -186,7 +186,7 @@ int pc_instead_choose(pc_exchange *x, const pc_head *head)
     pc_instead_field kind = find_kind(x, head);
     pc_instead *in;
 
-    if (kind == PC_FIELD_OTHER) {
+    if (kind == PC_FIELD_OTHER || x->route->role == PC_ROLE_AUTHORIZER) { /* who refuses serves nothing */
         return 0;
     }
     if (!may_be_replaced(head, kind)) {

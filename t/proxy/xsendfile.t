@@ -48,13 +48,15 @@ symlink "$dir/nolinks", "$private/up";
 mkdir "$private/dir";
 
 my %app = map { $_ => ProxyCore::Named->new($_) } ProxyCore::Named->protocols;
-my ($off, $root, $user, $held) = map { ProxyCore::Named->new('http') } 1 .. 4;
+my ($off, $root, $user, $held, $over) = map { ProxyCore::Named->new('http') } 1 .. 5;
 my $keep = ProxyCore::Named->new('http');
 my $conf = join '', map { $_->conf("ProxyCoreXSendfile on root=$private root=$dir/nolinks root=$dir/owner") } values %app;
 my $s = ProxyCore::Server->new(tls => 1, modules => [qw(deflate filter include)], conf => $conf
     . $off->conf('', name => 'without') . $root->conf("ProxyCoreXSendfile on unescape=on", name => 'root')
     . $keep->conf("ProxyCoreXSendfile on root=$dir/current", name => 'keep', keep => 1)
     . $held->conf('', name => 'held', pool => "ProxyCoreRequestBuffering on\nProxyCoreResponseBuffering on\nProxyCoreXSendfile on root=$private\n")
+    . $over->conf("ProxyCoreErrorOverride on\nProxyCoreXSendfile on root=$private\nProxyCoreRewriteResponse X-Sendfile ^/app/data/(.*) $private/\$1\n"
+        . 'ProxyCoreCookiePath /inside /over', name => 'over')
     . <<"CONF");
 <Location /http/deflate>
     AddOutputFilterByType DEFLATE text/html
@@ -389,6 +391,11 @@ SKIP: {
     $app{fastcgi}->answer("X-Sendfile: $private/a.txt\r\n");
     $res = $f->finish;
     same "$res->{status} $res->{body}", "410 $text", 'an ErrorDocument is a file';
+    ($res) = $over->ask($s, "X-Sendfile: $private/a.txt\r\n", status => 404);
+    is "$res->{status} $res->{body}", '404 no such thing', 'ProxyCoreErrorOverride: an error page of the application is none, as a file either';
+    ($res) = $over->ask($s, "X-Sendfile: /app/data/a.txt\r\nSet-Cookie: a=b; Path=/inside\r\n");
+    same $res->{body}, $text, 'ProxyCoreRewriteResponse: a path as the application knows it';
+    like $res->{head}->h('Set-Cookie'), qr{^a=b; Path=/over$}i, 'ProxyCoreCookiePath';
     SKIP: {
         skip 'root only', 2 if !is_root();
         ($res) = $app{http}->ask($s, "X-Sendfile: $dir/owner/mine\r\n");
