@@ -139,10 +139,11 @@ const char *pc_set_map_extension(cmd_parms *cmd, void *mconfig, const char *from
 
 static const char *lacks_roles(apr_pool_t *p, const pc_pool_conf *pool, int role)
 {
-    return role > PC_ROLE_RESPONDER && !(pool->codec->flags & PC_CODEC_ROLES)
-               ? apr_pstrcat(p, "ProxyCoreMode ", names[role], " needs ProxyCoreProtocol fastcgi, ", pool->codec->name,
-                             " knows no roles", NULL)
-               : NULL;
+    if (role < PC_ROLE_AUTHORIZER || role > PC_ROLE_FILTER || (pool->codec->flags & PC_CODEC_ROLES)) {
+        return NULL;
+    }
+    return apr_pstrcat(p, "ProxyCoreMode ", names[role], " needs ProxyCoreProtocol fastcgi, ", pool->codec->name,
+                       " knows no roles", NULL);
 }
 
 const char *pc_roles_check_pool(apr_pool_t *p, const pc_pool_conf *pool)
