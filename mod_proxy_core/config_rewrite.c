@@ -116,6 +116,7 @@ static const char *compile(cmd_parms *cmd, const char *regex, const char *with, 
     if (bad) {
         return bad;
     }
+    rule->sets = !strcmp(regex, "^$");
     rule->regex = ap_pregcomp(cmd->pool, regex, 0);
     if (!rule->regex) {
         return wrong(cmd, rule->name, apr_pstrcat(cmd->pool, "the regex '", regex, "' cannot be compiled", NULL));

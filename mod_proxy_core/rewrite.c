@@ -26,6 +26,11 @@ static const char *name_of(const pc_rule *rule)
     return rule->on == PC_RULE_FIELD ? rule->name : names[rule->on];
 }
 
+int pc_rule_is_host(const pc_rule *rule)
+{
+    return rule->on == PC_RULE_FIELD && rule->name_len == 4 && !ap_cstr_casecmp(rule->name, "Host");
+}
+
 int pc_rule_apply(request_rec *r, const pc_rule *rule, const char **value)
 {
     ap_regmatch_t match[GROUPS];
@@ -171,7 +176,7 @@ static int one_rule(const work *w, const pc_rule *rule, int add)
         }
         ++i;
     }
-    if (!there && add) {
+    if (!there && add && rule->sets) {
         const char *value = "";
         int rc = field_value(w, rule, &value);
 
@@ -191,7 +196,7 @@ int pc_rules_fields(request_rec *r, const apr_array_header_t *rules, apr_array_h
     for (int i = 0; rules && i < rules->nelts; ++i) {
         const pc_rule *rule = &APR_ARRAY_IDX(rules, i, pc_rule);
 
-        if (rule->on == PC_RULE_FIELD && one_rule(&w, rule, add)) {
+        if (rule->on == PC_RULE_FIELD && !(strict && !cgi && pc_rule_is_host(rule)) && one_rule(&w, rule, add)) {
             return -1;
         }
     }

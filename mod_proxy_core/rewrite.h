@@ -32,6 +32,7 @@ typedef struct pc_rule {
     const char *cgi_name; /* its CGI variable: HTTP_ and so on */
     ap_regex_t *regex;
     ap_expr_info_t *with; /* a string, with $0 to $9 */
+    unsigned sets : 1;    /* the regex is "^$": a field that is not there is set */
 } pc_rule;
 
 /** All of it that holds for a directory. Arrays are NULL when empty. */
@@ -51,13 +52,15 @@ typedef struct pc_rewrite {
 const pc_rewrite *pc_rewrite_merge(apr_pool_t *p, const pc_rewrite *base, const pc_rewrite *add);
 
 /* rewrite.c */
+/** Is it about Host, which is no field among others in a request of HTTP? */
+int pc_rule_is_host(const pc_rule *rule);
 /** Let a rule work on a value. @return 1: *value is new; 0: the rule does not fit; -1: it went wrong, and that was logged */
 int pc_rule_apply(request_rec *r, const pc_rule *rule, const char **value);
 /** Let all rules on one thing but fields work on a value. @return as above */
 int pc_rules_apply(request_rec *r, const apr_array_header_t *rules, pc_rule_on on, const char **value);
 /** Let all rules on fields work on these.
  *  @param cgi  the fields are CGI variables
- *  @param add  a field that is not there may be set
+ *  @param add  a field that is not there may be set by rules that do so
  *  @param strict  a result that cannot be a field's value makes the whole thing fail; else that field is left out
  *  @return 0, or -1: failed, and that was logged */
 int pc_rules_fields(request_rec *r, const apr_array_header_t *rules, apr_array_header_t *fields, int cgi, int add,

@@ -16,7 +16,6 @@
 #include "http_log.h"
 
 #include <string.h>
-#include <strings.h>
 
 APLOG_USE_MODULE(proxy_core);
 
@@ -164,11 +163,6 @@ static void map_urls(request_rec *r, const pc_route *route, apr_array_header_t *
     }
 }
 
-static int is_host(const pc_rule *rule)
-{
-    return rule->on == PC_RULE_FIELD && rule->name_len == 4 && !strcasecmp(rule->name, "Host");
-}
-
 /** Host is not among the fields of HTTP. */
 static int rewrite_host(request_rec *r, const pc_rewrite *rules, const char **host)
 {
@@ -177,7 +171,7 @@ static int rewrite_host(request_rec *r, const pc_rewrite *rules, const char **ho
     for (int i = 0; i < rules->request->nelts; ++i) {
         const pc_rule *rule = &APR_ARRAY_IDX(rules->request, i, pc_rule);
 
-        if (is_host(rule) && pc_rule_apply(r, rule, &value) < 0) {
+        if (pc_rule_is_host(rule) && pc_rule_apply(r, rule, &value) < 0) {
             return -1;
         }
     }

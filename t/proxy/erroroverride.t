@@ -15,6 +15,7 @@ use ProxyCore::Server;
 use ProxyCore::Util qw(mpm spew work_dir);
 
 my $b = ProxyCore::Backend->new;
+my $second = ProxyCore::Backend->new;
 my $f = ProxyCore::Backend->new(unix => work_dir() . '/run/fcgi.sock');
 my $s = ProxyCore::Server->new(modules => ['include'], conf => '');
 my $root = $s->docroot;
@@ -34,6 +35,17 @@ ErrorDocument 410 /proxied/again
     ProxyCoreBackend @{[$b->address]}
     ProxyCoreErrorOverride on 404
 </ProxyCore>
+<ProxyCore two>
+    ProxyCoreProtocol http
+    ProxyCoreBackend @{[$b->address]}
+    ProxyCoreBackend @{[$second->address]}
+    ProxyCoreBalancer first
+    ProxyCoreRetry 1 on=reset
+</ProxyCore>
+<Location /two/>
+    ProxyCorePass two
+    ProxyCoreErrorOverride on
+</Location>
 <ProxyCore fcgi>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend @{[$f->address]}
@@ -215,6 +227,21 @@ undef $conn;
 $res = ask('/all/x', '404 No', "Connection: close\r\n", 'x' x 10, length => 1000, then => sub { $_[0]->close });
 is $res->{status}, 502, 'an error page that is cut short is a failure';
 undef $conn;
+$client = ProxyCore::Client->start($s, 'GET', '/two/x', front => 'h1');
+wait_request();
+$conn->send("HTTP/1.1 401 No\r\nSet-Cookie: first=1\r\nWWW-Authenticate: Basic realm=\"first\"\r\nContent-Length: 1000\r\n\r\nx");
+$conn->close;
+undef $conn;
+my $other = $second->accept or die 'the second backend was not asked';
+$other->read_request;
+$other->send("HTTP/1.1 403 No\r\nSet-Cookie: second=2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+$other->close;
+wait_request();
+$conn->send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage");
+$res = $client->finish;
+is $res->{status}, 403, 'an error page that is cut short, and another backend says something else';
+is_deeply [$res->{head}->all('Set-Cookie')], ['second=2'], 'nothing is left of the first answer';
+is $res->{head}->h('WWW-Authenticate'), undef, 'nothing at all';
 $client = ProxyCore::Client->start($s, 'GET', '/all/x', front => 'h1');
 wait_request();
 $conn->send("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");

@@ -13,10 +13,17 @@ use ProxyCore::Backend;
 use ProxyCore::Client;
 use ProxyCore::FCGI qw(read_fcgi fcgi_answer);
 use ProxyCore::Server;
-use ProxyCore::Util qw(spew work_dir);
+use ProxyCore::Util qw(is_root spew user_ids work_dir);
 
 my %b = (http => ProxyCore::Backend->new, fcgi => ProxyCore::Backend->new(unix => work_dir() . '/run/fcgi.sock'));
 my $at = $b{http}->address;
+# mod_dav, which believes that it is reached without TLS.
+my $dav = ProxyCore::Server->new(name => 'dav', core => 0, modules => [qw(dav dav_fs)], conf => '');
+mkdir $dav->docroot . "/$_" for qw(dav other);
+chown user_ids(), (map { $dav->docroot . "/$_" } qw(dav other)), $dav->dir . '/run' if is_root();
+$dav->{conf} = "DavLockDB @{[$dav->dir]}/run/locks\n"
+    . join '', map { "<Directory @{[$dav->docroot]}/$_>\n    Dav On\n    AllowOverride None\n</Directory>\n" } qw(dav other);
+$dav->start;
 my $s = ProxyCore::Server->new(tls => 1, conf => <<"CONF");
 <ProxyCore http>
     ProxyCoreProtocol http
@@ -54,6 +61,17 @@ my $s = ProxyCore::Server->new(tls => 1, conf => <<"CONF");
 <Location /fcgi/>
     ProxyCorePass fcgi strip=/fcgi
     ProxyCorePassReverse
+</Location>
+<ProxyCore dav>
+    ProxyCoreProtocol http
+    ProxyCoreBackend 127.0.0.1:@{[$dav->port]}
+</ProxyCore>
+<Location /dav/>
+    ProxyCorePass dav
+    ProxyCorePassReverse
+</Location>
+<Location /other/>
+    ProxyCorePass dav
 </Location>
 <Location /host/>
     ProxyCorePass http strip=/host
@@ -153,5 +171,24 @@ is sent('Destination', 'http://localhost/host/b', path => '/host/a'), 'http://in
 is sent('If', '<http://localhost/app/b> (<urn:x> ["e"]) (Not <urn:y>)'), '<http://localhost/b> (<urn:x> ["e"]) (Not <urn:y>)', 'If';
 is sent('Destination', 'http://localhost/fcgi/b', path => '/fcgi/a'), 'http://localhost/b', 'Destination for FastCGI';
 is sent('Referer', 'http://localhost/app/b'), 'http://localhost/app/b', 'Referer is the client\'s';
+# COPY and MOVE of a real one, over TLS, by the URLs that the client sees.
+for my $row (['dav', 201], ['other', 502]) {
+    my ($dir, $copied) = @$row;
+    my $dav_req = sub { my ($method, $path, %arg) = @_; return $s->request($method, "/$dir$path", tls => 1, host => $tls, %arg) };
+    is $dav_req->('PUT', '/a', body => 'text')->{status}, 201, "$dir: PUT";
+    my $res = $dav_req->('COPY', '/a', fields => [Destination => "https://$tls/$dir/b"]);
+    is $res->{status}, $copied, "$dir: COPY with " . ($copied == 201 ? 'ProxyCorePassReverse' : 'a Destination that mod_dav takes for another server\'s');
+    next if $copied != 201;
+    is $res->{head}->h('Location'), "https://$tls/$dir/b", "$dir: where it is now, as the client knows it";
+    is $dav_req->('GET', '/b')->{body}, 'text', "$dir: the copy";
+    is $dav_req->('MOVE', '/b', fields => [Destination => "https://$tls/$dir/c"])->{status}, 201, "$dir: MOVE";
+    is $dav_req->('GET', '/b')->{status}, 404, "$dir: what was moved is gone";
+    my $lock = $dav_req->('LOCK', '/c', fields => [Depth => 0], body => '<?xml version="1.0"?><lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope>'
+        . '<locktype><write/></locktype></lockinfo>')->{head}->h('Lock-Token');
+    like $lock, qr/^<opaquelocktoken:/, "$dir: LOCK";
+    is $dav_req->('PUT', '/c', body => 'new')->{status}, 423, "$dir: PUT without the token";
+    is $dav_req->('PUT', '/c', body => 'new', fields => [If => "<https://$tls/$dir/c> ($lock)"])->{status}, 204, "$dir: PUT with If and a URL";
+}
 $s->stop;
+$dav->stop;
 done_testing;

@@ -40,6 +40,10 @@ my %rules = (
 C
     field => <<'C',
     ProxyCoreRewriteRequest Host "^localhost" "inner.example"
+    ProxyCoreRewriteRequest Host "$" ":80"
+    ProxyCoreRewriteRequest Host ":80$" ""
+    ProxyCoreRewriteRequest Host "^$" "never.example"
+    ProxyCoreRewriteRequest X-Any "^.*$" "any"
     ProxyCoreRewriteRequest X-Edit "old" "new"
     ProxyCoreRewriteRequest X-Edit "new (.*)" "$1 $0"
     ProxyCoreRewriteRequest X-Set "^$" "set by %{REQUEST_METHOD} for %{REMOTE_ADDR}"
@@ -248,6 +252,7 @@ for my $kind (qw(http app)) {
     is value($v, $kind, 'X-Gone'), undef, "$kind: an empty result takes the field away";
     is value($v, $kind, 'X-Chain'), 'two', "$kind: a later rule sees what an earlier one made";
     is value($v, $kind, 'X-From'), 'copied', "$kind: another field's value";
+    is value($v, $kind, 'X-Any'), undef, "$kind: what is absent is set by ^\$ only";
     is value($v, $kind, 'X-Other'), 'old', "$kind: other fields are left alone";
     is $kind eq 'http' ? $v->{'Content-Type'} : $v->{CONTENT_TYPE}, 'text/html; charset=x', "$kind: Content-Type";
     is $kind eq 'http' ? $v->{'Content-Length'} : $v->{CONTENT_LENGTH}, 1, "$kind: framing is as it was";
@@ -310,6 +315,7 @@ for my $name (sort keys %refused) {
     ok $s->grep_log(qr/\.htaccess: .*(?:ProxyCore\w+)/, $mark), 'is refused by name';
 }
 is seen('/http/field/x', fields => ['X-Copy' => 'a'])->{head}->h('Vary'), undef, 'our expressions say nothing of Vary';
+is seen('/p/x.php', host => 'a.example')->{head}->h('Vary'), undef, 'those of ProxyCoreDocumentRoot neither';
 # ---------------------------------------------------------------- an authorizer sees what is asked for
 
 for my $row (['200 OK', 200], ['403 No', 403]) {

@@ -26,6 +26,7 @@ my $rules = <<'C';
     ProxyCoreRewriteResponse Link "<http://internal/" "</"
     ProxyCoreRewriteResponse X-Bad "^(.*)$" "$1\r\nX-Injected: 1"
 C
+my $files = work_dir() . '/files';
 my $s = ProxyCore::Server->new(conf => <<"CONF");
 <ProxyCore http>
     ProxyCoreProtocol http
@@ -45,7 +46,17 @@ $rules</Location>
     ProxyCorePass fcgi
     ProxyCoreRewriteResponse Location "^https?://internal/" "/"
 </Location>
+<Location /sendfile/>
+    ProxyCorePass http
+    ProxyCoreXSendfile on root=$files
+    ProxyCoreRewriteResponse X-Sendfile "^/jail/" "$files/"
+    ProxyCoreRewriteResponse X-File "^.*\$" ""
+</Location>
+<Directory $files>
+    Require all granted
+</Directory>
 CONF
+spew("$files/sent.txt", "a file\n");
 spew($s->docroot . '/page.txt', "a page\n");
 $s->start;
 
@@ -121,5 +132,10 @@ $res = ask('fcgi', "Location: http://internal/page.txt\n", '', path => '/local/x
 is $res->{status}, 200, 'a local redirect by rule';
 is $res->{body}, "a page\n", 'is followed here';
 
+# A file's name inside of the application's chroot.
+$res = ask('http', "X-Sendfile: /jail/sent.txt\nContent-Type: text/plain\n", '', path => '/sendfile/x');
+is $res->{status}, 200, 'X-Sendfile by rule';
+is $res->{body}, "a file\n", 'sends the file of the new name';
+is $res->{head}->h('X-Sendfile'), undef, 'and does not tell the client';
 $s->stop;
 done_testing;
