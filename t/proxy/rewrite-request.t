@@ -115,6 +115,10 @@ $s->{conf} = <<"CONF" . $conf;
     ProxyCorePass http
     ProxyCoreRewriteRequest X-A "^\$" "a\\r\\nX-Injected: 1"
 </Location>
+<Location /limit/>
+    ProxyCorePass http
+    ProxyCoreRewriteRequest X-A "(*LIMIT_MATCH=100)^(a+)+\$" "b"
+</Location>
 <Location /long/>
     ProxyCorePass http
     ProxyCoreRewriteRequest X-A "^(.*)\$" "\$1\$1\$1\$1\$1\$1\$1\$1"
@@ -272,8 +276,19 @@ $v = seen('/ctl/x');
 is $v->{status}, 400, 'control characters';
 unlike $v->{body}, qr/Injected/, 'never reach the backend';
 ok $s->grep_log(qr/PXC0703: rewriting X-A gives control characters: a\\+r\\+nX-Injected/, $mark), 'and are logged';
+$mark = $s->mark;
+is seen('/limit/x', fields => ['X-A' => 'a' x 30 . 'b'])->{status}, 400, 'a regex that gives up lets nothing through';
+ok $s->grep_log(qr/PXC0700: rewriting X-A: the regex gave up on a value of 31 bytes/, $mark), 'and it is logged';
+is seen('/limit/x', fields => ['X-A' => 'aa'])->{'X-A'}, 'b', 'the same regex on something easier';
 is seen('/long/x', fields => ['X-A' => 'x' x 8000])->{status}, 400, 'a result beyond bounds';
 is seen('/long/x', fields => ['X-A' => 'x' x 4000])->{status}, 200, 'one within';
+
+for my $kind (qw(http app)) {
+    my $res = ProxyCore::Client->fetch($s, 'GET', "/$kind/uri/proxyme/x?y", front => 'h2');
+    like $res->{body}, $kind eq 'http' ? qr{^line=GET /x\?y }m : qr{^REQUEST_URI=/x\?y$}m, "HTTP/2, $kind: _uri";
+    $res = ProxyCore::Client->fetch($s, 'GET', "/$kind/field/x", front => 'h2');
+    like $res->{body}, $kind eq 'http' ? qr/^X-Chain: two$/m : qr/^HTTP_X_CHAIN=two$/m, "HTTP/2, $kind: a field";
+}
 
 # ---------------------------------------------------------------- pools, sections
 
