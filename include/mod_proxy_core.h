@@ -73,6 +73,7 @@ typedef struct pc_message {
     unsigned head_only : 1;   /**< the method is HEAD: the answer has no body whatever its head says */
     unsigned keep_alive : 1;  /**< the connection is wanted again: ask the backend to keep it */
     unsigned expect_100 : 1;  /**< send Expect: 100-continue (HTTP codecs only) */
+    unsigned te_trailers : 1; /**< the client takes trailer fields: ask for them (HTTP codecs only) */
     const char *upgrade;      /**< protocols to offer, NULL: none; codecs with PC_CODEC_UPGRADE only */
     pc_role role;             /**< other than PC_ROLE_RESPONDER only with PC_CODEC_ROLES */
     apr_off_t data_length;    /**< PC_ROLE_FILTER: bytes that frame() gets behind content_length bytes of body */
@@ -181,6 +182,10 @@ typedef struct pc_codec {
 
     /** The backend closed. ev becomes PC_EV_END (a body that ends with the connection) or PC_EV_ERROR. */
     void (*eof)(void *state, pc_event *ev);
+
+    /** In place of finish(), for a body of unknown length: it is complete, and these fields follow. Appends to out.
+     *  NULL: the protocol has no trailer fields. */
+    void (*trailers)(void *state, const pc_field *fields, apr_size_t n, pc_buf *out);
 } pc_codec;
 
 /* ------------------------------------------------------------------ balancers */

@@ -7,6 +7,7 @@
  */
 #include "exchange.h"
 #include "clock.h"
+#include "trailer_rules.h"
 #include "instead.h"
 #include "override.h"
 #include "rewrite.h"
@@ -154,6 +155,16 @@ static void set_field(pc_exchange *x, const pc_field *f)
         if (!ap_cstr_casecmp(f->name, "Date") || !ap_cstr_casecmp(f->name, "Server")) {
             r->proxyreq = PROXYREQ_REVERSE;
             apr_table_setn(r->headers_out, f->name, f->value);
+            return;
+        }
+        break;
+    case 't':
+        if (f->name_len == 7 && !ap_cstr_casecmp(f->name, "Trailer")) {
+            const char *names = x->msg.te_trailers ? pc_trailer_announce(r->pool, f->value) : NULL;
+
+            if (names) {
+                apr_table_mergen(r->headers_out, "Trailer", names);
+            }
             return;
         }
         break;

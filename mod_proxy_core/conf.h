@@ -76,6 +76,8 @@ typedef struct pc_keep_conf {
     apr_interval_time_t idle; /* 30 s; closed after */
 } pc_keep_conf;
 
+typedef enum { PC_TRAILERS_OFF, PC_TRAILERS_RESPONSE, PC_TRAILERS_BOTH } pc_trailers;
+
 typedef enum { PC_FORWARDED_X, PC_FORWARDED_RFC, PC_FORWARDED_BOTH, PC_FORWARDED_OFF } pc_forwarded;
 
 /** A <ProxyCore NAME>, or one made from an inline address. */
@@ -96,6 +98,7 @@ typedef struct pc_pool_conf {
     pc_forwarded forwarded;
     apr_array_header_t *trust;       /* of apr_ipsubnet_t *: whose forwarding fields are believed; NULL: nobody's */
     pc_spool_conf request, response; /* ProxyCoreRequestBuffering, ProxyCoreResponseBuffering */
+    pc_trailers trailers;
     pc_upgrade upgrade;
     apr_interval_time_t upgrade_drain; /* 30 s; 0: tunnels outlive the stopping of their child */
     unsigned expect_local : 1;

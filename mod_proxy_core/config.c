@@ -420,6 +420,8 @@ const command_rec pc_conf_commands[] = {
                       "TLS to https backends: verify=on|off ca=FILE-or-FOLDER cert=FILE key=FILE name=NAME"),
     AP_INIT_TAKE1("ProxyCoreExpect", pc_set_expect, NULL, RSRC_CONF,
                   "Who decides on 100-continue: forward (the backend) or local (this server)"),
+    AP_INIT_TAKE1("ProxyCoreTrailers", pc_set_trailers, NULL, RSRC_CONF,
+                  "Whose trailer fields are passed on: off, response (the backend's), or both"),
     AP_INIT_TAKE12("ProxyCoreUpgrade", pc_set_upgrade, NULL, RSRC_CONF,
                    "Protocols that may take over a connection to the pool: off, websocket or any, then drain=DUR|off"),
     AP_INIT_TAKE1("ProxyCoreAsync", pc_set_async, NULL, RSRC_CONF,

@@ -36,6 +36,7 @@ pc_pool_conf *pc_pool_conf_make(apr_pool_t *p, const char *name, const char *sou
     pool->retry_on = PC_RETRY_CONNECT | PC_RETRY_STALE;
     pool->disable_time = SECONDS(1);
     pool->forwarded = PC_FORWARDED_X;
+    pool->trailers = PC_TRAILERS_RESPONSE;
     pool->upgrade_drain = SECONDS(30);
     pool->async = 1;
     pool->request.memory = pool->response.memory = PC_SPOOL_MEMORY;

@@ -48,6 +48,7 @@ const char *pc_set_forwarded(cmd_parms *cmd, void *mconfig, int argc, char *cons
 const char *pc_set_expect(cmd_parms *cmd, void *mconfig, const char *arg);
 const char *pc_set_async(cmd_parms *cmd, void *mconfig, const char *arg);
 const char *pc_set_buffering(cmd_parms *cmd, void *mconfig, int argc, char *const argv[]);
+const char *pc_set_trailers(cmd_parms *cmd, void *mconfig, const char *arg);
 const char *pc_set_upgrade(cmd_parms *cmd, void *mconfig, const char *which, const char *drain);
 
 #endif /* PC_CONFIG_POOL_H */

@@ -1,6 +1,6 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /*
- * ProxyCoreUpgrade.
+ * ProxyCoreUpgrade and ProxyCoreTrailers: what may pass beside requests and answers.
  */
 #include "config_pool.h"
 #include "config_values.h"
@@ -43,4 +43,23 @@ const char *pc_set_upgrade(cmd_parms *cmd, void *mconfig, const char *which, con
     }
     pool->upgrade = (pc_upgrade)i;
     return drain ? set_drain(cmd, pool, drain) : NULL;
+}
+
+const char *pc_set_trailers(cmd_parms *cmd, void *mconfig, const char *arg)
+{
+    static const char *const words[] = { "off", "response", "both" };
+    const char *wrong;
+    pc_pool_conf *pool = pc_conf_pool_of(cmd, mconfig, 1, &wrong);
+    int i;
+
+    if (!pool) {
+        return wrong;
+    }
+    for (i = 0; i < 3; i++) {
+        if (!apr_cstr_casecmp(arg, words[i])) {
+            pool->trailers = (pc_trailers)i;
+            return NULL;
+        }
+    }
+    return pc_conf_wrong(cmd, arg, "off, response or both");
 }

@@ -5,6 +5,7 @@
  */
 #include "connection.h"
 #include "head.h"
+#include "trailer_rules.h"
 
 #include <string.h>
 #include <strings.h>
@@ -23,11 +24,13 @@ static int is_transfer_encoding(const pc_field *f, pc_connection *c)
     return 1;
 }
 
-static int is_hop(const pc_field *f, int upgrade, pc_connection *c)
+static int is_hop(const pc_field *f, unsigned keep, pc_connection *c)
 {
     switch (f->name_len) {
     case 2: return PC_FIELD_IS(f, "TE");
-    case 7: return PC_FIELD_IS(f, "Trailer") || (!upgrade && PC_FIELD_IS(f, "Upgrade"));
+    case 7:
+        return (!(keep & PC_KEEP_TRAILER) && PC_FIELD_IS(f, "Trailer"))
+               || (!(keep & PC_KEEP_UPGRADE) && PC_FIELD_IS(f, "Upgrade"));
     case 10: return PC_FIELD_IS(f, "Keep-Alive");
     case 16: return PC_FIELD_IS(f, "Proxy-Connection");
     case 17: return is_transfer_encoding(f, c);
@@ -36,7 +39,7 @@ static int is_hop(const pc_field *f, int upgrade, pc_connection *c)
 }
 
 /* One token of Connection. @return is a field of that name to be removed? */
-static int take_option(const char *p, apr_size_t n, int upgrade, pc_connection *c)
+static int take_option(const char *p, apr_size_t n, unsigned keep, pc_connection *c)
 {
     if (n == 5 && strncasecmp(p, "close", n) == 0) {
         c->close = 1;
@@ -46,7 +49,7 @@ static int take_option(const char *p, apr_size_t n, int upgrade, pc_connection *
         c->keep_alive = 1;
         return 0;
     }
-    if (upgrade && n == 7 && strncasecmp(p, "upgrade", n) == 0) {
+    if ((keep & PC_KEEP_UPGRADE) && n == 7 && strncasecmp(p, "upgrade", n) == 0) {
         return 0;
     }
     return !(n == 14 && strncasecmp(p, "content-length", n) == 0)
@@ -68,7 +71,7 @@ static void remove_named(pc_head *head, const char *name, apr_size_t n)
     }
 }
 
-static void take_list(pc_head *head, const char *p, int upgrade, pc_connection *c)
+static void take_list(pc_head *head, const char *p, unsigned keep, pc_connection *c)
 {
     int members = 0;
 
@@ -84,7 +87,7 @@ static void take_list(pc_head *head, const char *p, int upgrade, pc_connection *
             c->malformed = 1;
             break;
         }
-        if (take_option(p, n, upgrade, c)) {
+        if (take_option(p, n, keep, c)) {
             remove_named(head, p, n);
         }
         p += n;
@@ -92,7 +95,7 @@ static void take_list(pc_head *head, const char *p, int upgrade, pc_connection *
 }
 
 /* Connection comes out first, its lists are read when all are out: a list may name fields on either side of it. */
-static void take_connection(pc_head *head, int upgrade, pc_connection *c)
+static void take_connection(pc_head *head, unsigned keep, pc_connection *c)
 {
     apr_size_t i = 0;
 
@@ -101,7 +104,7 @@ static void take_connection(pc_head *head, int upgrade, pc_connection *c)
             const char *list = head->fields[i].value;
 
             pc_head_remove(head, i);
-            take_list(head, list, upgrade, c);
+            take_list(head, list, keep, c);
             i = 0; /* a list may have removed fields before this one */
         }
         else {
@@ -110,7 +113,7 @@ static void take_connection(pc_head *head, int upgrade, pc_connection *c)
     }
 }
 
-void pc_connection_take(pc_head *head, int upgrade, pc_connection *c)
+void pc_connection_take(pc_head *head, unsigned keep, pc_connection *c)
 {
     apr_size_t i, kept = 0;
     int connection = 0;
@@ -120,53 +123,17 @@ void pc_connection_take(pc_head *head, int upgrade, pc_connection *c)
         const pc_field *f = &head->fields[i];
 
         connection |= PC_FIELD_IS(f, "Connection");
-        if (!is_hop(f, upgrade, c)) {
+        if (!is_hop(f, keep, c)) {
             head->fields[kept++] = *f;
         }
     }
     head->nfields = kept;
     if (connection) {
-        take_connection(head, upgrade, c);
+        take_connection(head, keep, c);
     }
 }
 
 /* ------------------------------------------------------------------ trailers */
-
-static int is_forbidden_trailer(const pc_field *f)
-{
-    static const char *const names[] = {
-        "Content-Length",
-        "Content-Type",
-        "Content-Encoding",
-        "Content-Range",
-        "Host",
-        "Set-Cookie",
-        "Authorization",
-        "Cache-Control",
-        "Max-Forwards",
-        "WWW-Authenticate",
-        "Location",
-        "Vary",
-        "Expires",
-        "Date",
-        "Age",
-        "Proxy-Authenticate",
-        "Authentication-Info",
-        "Retry-After",
-        "Status",
-        "Expect",
-        "Range",
-        "Content-Location",
-    };
-    apr_size_t i;
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (pc_field_is(f, names[i], strlen(names[i]))) {
-            return 1;
-        }
-    }
-    return 0;
-}
 
 void pc_connection_trailer(pc_head *head)
 {
@@ -175,7 +142,7 @@ void pc_connection_trailer(pc_head *head)
 
     pc_connection_take(head, 0, &c);
     for (i = 0; i < head->nfields; i++) {
-        if (!is_forbidden_trailer(&head->fields[i])) {
+        if (pc_trailer_allowed(head->fields[i].name, head->fields[i].name_len)) {
             head->fields[kept++] = head->fields[i];
         }
     }

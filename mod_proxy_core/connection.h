@@ -24,11 +24,12 @@ typedef struct pc_connection {
 
 /** Take Connection, what it lists, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding and Upgrade out of the
  *  head. Content-Length stays even when listed: it frames this message.
- *  @param upgrade  1: Upgrade stays (101) */
-void pc_connection_take(pc_head *head, int upgrade, pc_connection *c);
+ *  @param keep  PC_KEEP_*: what stays nevertheless */
+void pc_connection_take(pc_head *head, unsigned keep, pc_connection *c);
+#define PC_KEEP_UPGRADE 0x1 /**< Upgrade: of a 101 */
+#define PC_KEEP_TRAILER 0x2 /**< Trailer: which is for the recipient */
 
-/** Take out of trailer fields what must not be among them (RFC 9110, 6.5.1): framing, routing, representation and
- *  authentication, which a recipient that merges trailers would take for the head's. */
+/** Take out of trailer fields what must not be among them, see trailer_rules.h. */
 void pc_connection_trailer(pc_head *head);
 
 #endif /* PC_CONNECTION_H */

@@ -13,7 +13,7 @@
  *   stderr.c    the application's standard error           notes.c  what the access log is told
  *   greet.c     what a new connection begins with
  *   hold.c      answers that wait for their client
- *   tunnel.c    behind 101: another protocol
+ *   tunnel.c    behind 101: another protocol               trailers.c  fields behind a body
  *   authorizer.c, filter.c  FastCGI's other roles
  */
 #ifndef PC_EXCHANGE_H
@@ -282,6 +282,17 @@ void pc_answer_head(pc_exchange *x, const pc_head *head);
 int pc_answer_has_no_body(const pc_exchange *x);
 /** No byte of the answer has left: forget what was made of it, the request looks as it did before. */
 void pc_answer_forget(pc_exchange *x);
+
+/* trailers.c */
+void pc_trailers_register(void);
+/** Does the client of this request take trailer fields? */
+int pc_trailers_wanted(const pc_exchange *x);
+/** Announce to the backend what the client has announced. */
+void pc_trailers_announce(pc_exchange *x, apr_array_header_t *fields);
+/** The end of a body with the request's trailer fields, which were read with it. @return NULL: none are to be sent */
+const pc_buf *pc_trailers_finish(pc_exchange *x);
+/** Trailer fields of the answer, before its end. */
+void pc_trailers_take(pc_exchange *x, const pc_head *trailer);
 
 /* tunnel.c */
 void pc_tunnel_register_hooks(apr_pool_t *p);

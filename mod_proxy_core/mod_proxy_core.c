@@ -110,6 +110,7 @@ static int handler(request_rec *r)
     if (x->pool->upgrade) {
         pc_tunnel_offer(x);
     }
+    x->msg.te_trailers = pc_trailers_wanted(x) != 0;
     if (parkable) {
         return run_parkable(x);
     }
@@ -195,6 +196,7 @@ static void register_hooks(apr_pool_t *p)
     pc_turn_register_hooks(p);
     pc_park_register_hooks(p);
     pc_tunnel_register_hooks(p);
+    pc_trailers_register();
     pc_status_register_hooks(p);
     pc_tls_register_hooks();
 }

@@ -204,7 +204,7 @@ static pc_step one_event(pc_exchange *x, apr_bucket *rx, const char *base, const
     case PC_EV_LOG: pc_stderr_log(x, ev->data, ev->len); break;
     case PC_EV_END: return answer_ended(x, ev, left_over);
     case PC_EV_ERROR: return broken(x, ev);
-    case PC_EV_TRAILER:
+    case PC_EV_TRAILER: pc_trailers_take(x, ev->head); break;
     case PC_EV_MORE: break;
     }
     return PC_STEP_WAIT;

@@ -53,6 +53,9 @@ static int build_fields(pc_exchange *x)
     if (rewrite && (status = pc_rewrite_fields(x->r, x->route, fields, cgi ? NULL : &x->msg.host)) != OK) {
         return status;
     }
+    if (x->pool->trailers == PC_TRAILERS_BOTH) {
+        pc_trailers_announce(x, fields);
+    }
     build_message(x, fields);
     return OK;
 }
@@ -106,10 +109,14 @@ static void queue(pc_exchange *x, const void *p, apr_size_t n)
 /* The end of the body goes behind the head when there is no body, so that both are one write. */
 static void queue_finish(pc_exchange *x)
 {
+    const pc_buf *trailers = pc_trailers_finish(x);
     char buf[PC_FRAME_MAX];
-    apr_size_t n = x->codec->finish(x->codec_state, buf);
+    apr_size_t n = trailers ? 0 : x->codec->finish(x->codec_state, buf);
 
-    if (n) {
+    if (trailers) {
+        queue(x, trailers->p, trailers->len);
+    }
+    else if (n) {
         char *p = apr_pmemdup(x->r->pool, buf, n);
 
         queue(x, p, n);

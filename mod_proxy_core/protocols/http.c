@@ -60,6 +60,7 @@ static int is_codecs_own(const pc_field *f)
 {
     switch (f->name_len) {
     case 4: return PC_FIELD_IS(f, "Host");
+    case 2: return PC_FIELD_IS(f, "TE");
     case 6: return PC_FIELD_IS(f, "Expect");
     case 7: return PC_FIELD_IS(f, "Upgrade");
     case 10: return PC_FIELD_IS(f, "Connection");
@@ -138,10 +139,20 @@ static char *put_framing(char *p, const pc_message *m)
     if (m->body && m->expect_100) {
         p = PUT(p, "Expect: 100-continue\r\n");
     }
+    return p;
+}
+
+/* What is said to the next hop only; Connection lists it. */
+static char *put_connection(char *p, const pc_message *m)
+{
     if (m->upgrade) {
         p = PUT(p, "Connection: Upgrade\r\nUpgrade: ");
         p = put(p, m->upgrade, strlen(m->upgrade));
         return PUT(p, "\r\n");
+    }
+    if (m->te_trailers) {
+        p = PUT(p, "TE: trailers\r\n");
+        return m->keep_alive ? PUT(p, "Connection: TE\r\n") : PUT(p, "Connection: TE, close\r\n");
     }
     return m->keep_alive ? p : PUT(p, "Connection: close\r\n");
 }
@@ -170,6 +181,7 @@ static const char *http_head(void *state, pc_buf *out)
     p = PUT(p, "\r\n");
     p = put_fields(p, m);
     p = put_framing(p, m);
+    p = put_connection(p, m);
     p = PUT(p, "\r\n");
     out->len += (apr_size_t)(p - begin);
     return NULL;
@@ -198,6 +210,21 @@ static apr_size_t http_finish(void *state, char *buf)
 
     s->sent = s->unsent <= 0;
     return s->unsent < 0 ? (apr_size_t)(PUT(buf, PC_CHUNKED_LAST) - buf) : 0;
+}
+
+static void http_trailers(void *state, const pc_field *fields, apr_size_t n, pc_buf *out)
+{
+    http_state *s = state;
+
+    s->sent = 1;
+    pc_buf_adds(out, "0\r\n");
+    for (; n; fields++, n--) {
+        pc_buf_add(out, fields->name, fields->name_len);
+        pc_buf_adds(out, ": ");
+        pc_buf_add(out, fields->value, fields->value_len);
+        pc_buf_adds(out, "\r\n");
+    }
+    pc_buf_adds(out, "\r\n");
 }
 
 static apr_size_t http_abort(void *state, char *buf)
@@ -230,6 +257,18 @@ static void drop_length(pc_head *head)
     head->content_length = -1;
     for (i = head->nfields; i--;) {
         if (PC_FIELD_IS(&head->fields[i], "Content-Length")) {
+            pc_head_remove(head, i);
+        }
+    }
+}
+
+/* Trailer fields come behind chunks only. */
+static void drop_announcement(pc_head *head)
+{
+    apr_size_t i;
+
+    for (i = head->nfields; i--;) {
+        if (PC_FIELD_IS(&head->fields[i], "Trailer")) {
             pc_head_remove(head, i);
         }
     }
@@ -274,6 +313,7 @@ static void take_interim(http_state *s, pc_head *head, pc_event *ev)
     }
     else {
         drop_length(head);
+        drop_announcement(head);
         s->again = 1;
         ev->type = PC_EV_INTERIM;
         ev->head = head;
@@ -311,6 +351,7 @@ static void take_switch(http_state *s, pc_head *head, pc_event *ev)
         return;
     }
     drop_length(head);
+    drop_announcement(head);
     s->stage = STAGE_CLOSE;
     s->close = 1;
     ev->type = PC_EV_HEAD;
@@ -322,7 +363,7 @@ static void take_head(http_state *s, pc_event *ev)
     pc_head *head = &s->head.head;
     pc_connection c;
 
-    pc_connection_take(head, head->status == 101, &c);
+    pc_connection_take(head, PC_KEEP_TRAILER | (head->status == 101 ? PC_KEEP_UPGRADE : 0), &c);
     if (c.close || c.malformed || (s->head.minor == 0 && !c.keep_alive)) {
         s->close = 1;
     }
@@ -339,6 +380,9 @@ static void take_head(http_state *s, pc_event *ev)
         return;
     }
     frame_body(s, head, c.coding);
+    if (s->stage != STAGE_CHUNKED) {
+        drop_announcement(head);
+    }
     ev->type = PC_EV_HEAD;
     ev->head = head;
 }
@@ -445,6 +489,7 @@ const pc_codec pc_http_codec = {
     .abort = http_abort,
     .decode = http_decode,
     .eof = http_eof,
+    .trailers = http_trailers,
 };
 
 const pc_codec pc_https_codec = {
@@ -460,4 +505,5 @@ const pc_codec pc_https_codec = {
     .abort = http_abort,
     .decode = http_decode,
     .eof = http_eof,
+    .trailers = http_trailers,
 };

@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_proxy_core/protocols/http.c mod_proxy_core/chunked.c mod_proxy_core/connection.c mod_proxy_core/head.c mod_proxy_core/upgrade.c mod_proxy_core/buf.c */
+/* sources: mod_proxy_core/protocols/http.c mod_proxy_core/chunked.c mod_proxy_core/connection.c mod_proxy_core/trailer_rules.c mod_proxy_core/head.c mod_proxy_core/upgrade.c mod_proxy_core/buf.c */
 /* F1 F11 F23: the HTTP/1.1 codec. Each answer is decoded whole, cut at every byte, and byte by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +66,7 @@ static void framing(void **state)
         { 0, IN("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n1;x\r\n!\r\n0\r\n\r\n"),
           "HEAD 200 OK {}\nBODY hello!\nEND reusable" },
         { 0, IN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n0\r\nA: b\r\n\r\n"),
-          "HEAD 200 OK {}\nTRAILER {A: b}\nEND reusable" },
+          "HEAD 200 OK {Trailer: A}\nTRAILER {A: b}\nEND reusable" },
         { 0, IN("HTTP/1.1 200 OK\r\n\r\nhello"), "HEAD 200 OK {}\nBODY hello\nEND" },
         { 0, IN("HTTP/1.1 200 OK\r\n\r\n"), "HEAD 200 OK {}\nEND" },
         { 0, IN("HTTP/1.1 204 No\r\n\r\n"), "HEAD 204 No {}\nEND reusable" },
@@ -329,6 +329,11 @@ static void requests(void **state)
     m.upgrade = "websocket";
     check_request(&m, NULL, 1, "GET /a?b=c HTTP/1.1\r\nHost: \r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     m.upgrade = NULL;
+    m.te_trailers = 1;
+    check_request(&m, NULL, 1, "GET /a?b=c HTTP/1.1\r\nHost: \r\nTE: trailers\r\nConnection: TE, close\r\n\r\n");
+    m.keep_alive = 1;
+    check_request(&m, NULL, 1, "GET /a?b=c HTTP/1.1\r\nHost: \r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+    m.te_trailers = 0;
     m.method = "POST";
     m.host = "h";
     m.keep_alive = 1;
@@ -349,6 +354,28 @@ static void requests(void **state)
                   "POST /a?b=c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
                   "10\r\nhello, world, he\r\n3\r\nllo\r\n0\r\n\r\n");
     check_request(&m, NULL, 1, "POST /a?b=c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+}
+
+static void request_trailers(void **state)
+{
+    pc_message m = { .method = "PUT", .target = "/", .host = "h", .content_length = -1, .body = 1, .keep_alive = 1 };
+    pc_buf b = { NULL, 0, 0, tr_pool() };
+    void *codec_state = calloc(1, pc_http_codec.state_size);
+    pc_frame f;
+
+    (void)state;
+    pc_http_codec.start(codec_state, tr_pool(), &m);
+    assert_null(pc_http_codec.head(codec_state, &b));
+    assert_int_equal(pc_http_codec.frame(codec_state, 3, &f), 3);
+    b.len = 0;
+    pc_http_codec.trailers(codec_state, two_fields, 2, &b);
+    pc_buf_add(&b, "", 1);
+    assert_string_equal(b.p, "0\r\nAccept: */*\r\nX-Empty: \r\n\r\n");
+    b.len = 0;
+    pc_http_codec.trailers(codec_state, NULL, 0, &b);
+    pc_buf_add(&b, "", 1);
+    assert_string_equal(b.p, "0\r\n\r\n");
+    free(codec_state);
 }
 
 /* fields that the codec writes itself are never written twice (CVE-2022-26377, CVE-2023-25690: splitting) */
@@ -425,9 +452,11 @@ static void codec(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(framing),          cmocka_unit_test(reuse),   cmocka_unit_test(hop_by_hop),
-        cmocka_unit_test(interim),          cmocka_unit_test(refused), cmocka_unit_test(requests),
-        cmocka_unit_test(requests_are_one), cmocka_unit_test(bodies),  cmocka_unit_test(codec),
+        cmocka_unit_test(framing),          cmocka_unit_test(reuse),
+        cmocka_unit_test(hop_by_hop),       cmocka_unit_test(interim),
+        cmocka_unit_test(refused),          cmocka_unit_test(requests),
+        cmocka_unit_test(request_trailers), cmocka_unit_test(requests_are_one),
+        cmocka_unit_test(bodies),           cmocka_unit_test(codec),
     };
 
     return cmocka_run_group_tests_name("http codec", tests, NULL, NULL);
