@@ -93,6 +93,57 @@ APR_DECLARE_OPTIONAL_FN(int, procd_event_fd, (void));
 /** @return APR_SUCCESS, APR_EINVAL when info->size is not known. */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_group_query, (procd_group * g, procd_group_info *info));
 
+/* ------------------------------------------------------------------ CGI: groups of SpawnSocketType pipe */
+
+/** Is a process started for each request, with pipes? Leases of such a group (procd_lease_take()) are permissions to run
+ *  one script: pid is 0 and there is no address. */
+APR_DECLARE_OPTIONAL_FN(int, procd_group_is_pipe, (const procd_group *g));
+
+/** What is to be run. The strings are copied. */
+typedef struct procd_script_order {
+    apr_size_t size;     /**< sizeof(procd_script_order), set by the caller */
+    const char *strings; /**< the script's path, then arguments, then NAME=VALUE pairs: each with its NUL, one behind
+                              another */
+    apr_size_t len;      /**< of all of it */
+    apr_uint32_t n_args, n_env;
+    unsigned int body : 1; /**< the script has something to read; else its standard input is at its end */
+} procd_script_order;
+
+/** Ask the manager to run a script of the group, of which the caller holds a lease. Does not wait.
+ *  @param control  gets a descriptor that becomes readable with the answer; to be given to procd_script_end()
+ *  @return APR_SUCCESS; APR_EAGAIN: the manager is behind, ask again a little later; APR_ENOSPC: more than the manager takes
+ *  (1 MB of strings, 128 KB for one); APR_EGENERAL: there is no manager; or why no descriptor could be had */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_script_ask,
+                        (procd_group * g, const procd_script_order *order, int *control));
+
+typedef enum procd_script_result {
+    PROCD_SCRIPT_RUNS,
+    PROCD_SCRIPT_NOT_FOUND, /**< there is no such file */
+    PROCD_SCRIPT_REFUSED,   /**< the manager must not run it: outside of the group's roots, not executable, … */
+    PROCD_SCRIPT_TOO_BIG,   /**< environment or arguments are more than the kernel takes */
+    PROCD_SCRIPT_NO_ROOM,   /**< no process, descriptor or memory */
+    PROCD_SCRIPT_LOST       /**< the manager has died: the script may run or not */
+} procd_script_result;
+
+/** A script that runs, or why it does not. */
+typedef struct procd_script_pipes {
+    apr_size_t size; /**< sizeof(procd_script_pipes), set by the caller */
+    procd_script_result result;
+    pid_t pid;
+    int in;  /**< its standard input's writing end; -1: it has none. The caller's, as is out; neither blocks */
+    int out; /**< its standard output's reading end */
+    char why[200];
+} procd_script_pipes;
+
+/** The answer. @return APR_SUCCESS: pipes is filled; APR_EAGAIN: not yet */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_script_answer, (int control, procd_script_pipes *pipes));
+
+/** The request is over; closes control.
+ *  @param whole  1: its output was all that was wanted, and what it does still is its own affair. 0: nobody wants it any
+ *                more; its process group gets SpawnKillSignal, and SIGKILL after SpawnStopTimeout. The same happens
+ *                when the calling process dies. */
+APR_DECLARE_OPTIONAL_FN(void, procd_script_end, (int control, int whole));
+
 #ifdef __cplusplus
 }
 #endif

@@ -13,15 +13,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #define PROCD_WIRE_MAGIC 0x50524344u /* "PRCD" */
-#define PROCD_WIRE_VERSION 1
+#define PROCD_WIRE_VERSION 2
 #define PROCD_WIRE_FDS 200 /* descriptors in one message */
+#define PROCD_INIT_FDS 5   /* of PROCD_MSG_INIT */
 #define PROCD_CONTROL_FD 3 /* where the manager finds its end */
 
 typedef enum procd_message_type {
     /* parent to manager */
-    PROCD_MSG_INIT = 1, /* fds: manager's half, children's half, ring, event */
+    PROCD_MSG_INIT = 1, /* fds: manager's half, children's half, ring, event, where children ask for scripts */
     PROCD_MSG_LISTEN,   /* fds: listening sockets, numbered on from the last message since the last CONFIG */
     PROCD_MSG_CONFIG,   /* value: generation; fds: configuration, then error logs */
     PROCD_MSG_PREPARE,  /* a new CONFIG should follow within the lease, or httpd is gone */
@@ -45,6 +47,12 @@ int procd_send(int fd, procd_message_type type, uint32_t value, const int *fds, 
  *  @return 1; 0 at the end; -1 and errno (EPROTO: not a message of this version) */
 int procd_receive(int fd, procd_message *message, int *fds, int *n_fds);
 
+/** One message of a SOCK_SEQPACKET socket with descriptors, without blocking. @return bytes sent, or -1 and errno */
+ssize_t procd_wire_send(int fd, const struct iovec *iov, int n_iov, const int *fds, int n_fds);
+/** The same the other way; *n_fds: room in, number out. What does not fit is an error (EPROTO), and no descriptor of it is
+ *  left open. @return bytes; 0 at the end; -1 and errno */
+ssize_t procd_wire_receive(int fd, struct iovec *iov, int n_iov, int *fds, int *n_fds);
+
 /* ------------------------------------------------------------------ the configuration: tagged pieces, one after another */
 
 typedef enum procd_tag {
@@ -55,6 +63,7 @@ typedef enum procd_tag {
     PROCD_TAG_NAME,
     PROCD_TAG_KEY, /* the name, and the virtual host if it is one's */
     PROCD_TAG_TEXT,
+    PROCD_TAG_SCRIPT_ROOT, /* a directory where scripts may be when their group names none */
     PROCD_TAG_END
 } procd_tag;
 
@@ -89,5 +98,72 @@ int procd_blob_from_fd(procd_blob *blob, int fd);
 /** The piece at *at. @return 1; 0 at the end; -1: malformed */
 int procd_blob_next(const procd_blob *blob, size_t *at, uint32_t *tag, const char **bytes, size_t *len);
 void procd_blob_free(procd_blob *blob);
+
+/* ------------------------------------------------------------------ scripts (CGI), between httpd's children and the manager */
+
+/*
+ * All children hold one end of a SOCK_SEQPACKET pair, which the parent keeps as long as the tables: what was sent while a
+ * manager died is read by the next. A request is one message: its head, then strings that end in NUL, the script's path
+ * first, then arguments, then the environment. What is longer than PROCD_SCRIPT_INLINE comes in a sealed memfd.
+ *
+ * With it comes the manager's end of a socket pair that is this request's own. The answer comes there, with the
+ * descriptors; the child says there that it needs the script no more (PROCD_SCRIPT_DONE). Its end without that word ends
+ * the script.
+ */
+#define PROCD_SCRIPT_INLINE 60000
+#define PROCD_SCRIPT_MAX (1u << 20)          /* bytes of all strings */
+#define PROCD_SCRIPT_STRING_MAX (128 * 1024) /* of one, its NUL included: the kernel takes no longer one */
+#define PROCD_SCRIPT_ARGS_MAX 256
+#define PROCD_SCRIPT_ENV_MAX 8192
+#define PROCD_SCRIPT_DONE 'd'
+
+#define PROCD_SCRIPT_BODY 0x01u /* the script's standard input is a pipe; else it is at its end from the start */
+
+typedef struct procd_script_head {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t flags; /* PROCD_SCRIPT_BODY */
+    uint32_t group; /* row in the table */
+    uint32_t n_args, n_env;
+    uint32_t len; /* of the strings */
+} procd_script_head;
+
+/** A request's strings, checked. They stand one behind another. */
+typedef struct procd_script {
+    const char *path;
+    const char *args, *env; /* the first of n_args and of n_env */
+    uint32_t n_args, n_env;
+} procd_script;
+
+typedef enum procd_script_verdict {
+    PROCD_SCRIPT_STARTED,
+    PROCD_SCRIPT_MISSING,
+    PROCD_SCRIPT_FORBIDDEN,
+    PROCD_SCRIPT_TOO_LARGE,
+    PROCD_SCRIPT_BUSY
+} procd_script_verdict;
+
+/** With PROCD_SCRIPT_STARTED come the reading end of its output and, if there is a body, the writing end of its input;
+ *  neither blocks. */
+typedef struct procd_script_answer_message {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t verdict;
+    int32_t pid;
+    char why[200]; /* ends in NUL; empty when it was started */
+} procd_script_answer_message;
+
+/** Pure. @return NULL: *s is filled in and points into bytes; else what is wrong */
+const char *procd_script_parse(procd_script *s, const procd_script_head *head, const char *bytes, size_t len);
+/** Send without blocking; `control` goes along. @return 0, or -1 and errno (EAGAIN: the manager is behind) */
+int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len, int control);
+/** Receive without blocking. The strings are in *bytes, which is `buf` (PROCD_SCRIPT_INLINE long) or, from a memfd,
+ *  malloc'ed memory that the caller frees. @return 1; 0 at the end; -1 and errno (EPROTO: not a request, and *control is
+ *  -1) */
+int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes, int *control);
+/** @return 0, or -1 and errno */
+int procd_script_answer_send(int control, const procd_script_answer_message *answer, const int *fds, int n_fds);
+/** fds: output, input; -1 for what did not come. @return 1; 0 the manager is gone; -1 and errno (EAGAIN: not yet) */
+int procd_script_answer_receive(int control, procd_script_answer_message *answer, int fds[2]);
 
 #endif /* PROCD_WIRE_H */

@@ -60,6 +60,21 @@ static const char *check_identity(apr_pool_t *p, const procd_groupdef *def)
     return NULL;
 }
 
+/* Whose scripts a group of pipe type runs beside its user's. */
+static const char *check_owners(apr_pool_t *p, const procd_groupdef *def)
+{
+    int number;
+
+    for (int i = 0; i < def->n_script_owners; i++) {
+        const char *name = def->script_owners[i];
+
+        if (name[0] == '#' ? procd_parse_int(name + 1, 0, INT32_MAX, &number) != 0 : !getpwnam(name)) {
+            return apr_psprintf(p, "SpawnScriptOwner \"%s\": there is no such user", name);
+        }
+    }
+    return NULL;
+}
+
 static const char *group_key(apr_pool_t *p, server_rec *s, const char *name)
 {
     const char *key = name;
@@ -93,6 +108,7 @@ static const char *add_group(apr_pool_t *p, server_rec *s, const char *name, con
     }
     apr_pool_cleanup_register(p, def, free_def, apr_pool_cleanup_null);
     err = check_identity(p, def);
+    err = err ? err : check_owners(p, def);
     if (err) {
         return apr_psprintf(p, "<Spawn %s>: %s", name, err);
     }

@@ -88,10 +88,10 @@ static int set_socket_type(parse *p)
         p->def->socket_type = PROCD_SOCKET_TCP;
     }
     else if (strcasecmp(p->words[0], "pipe") == 0) {
-        return fail(p, "pipe is not available in this version: use unix or tcp");
+        p->def->socket_type = PROCD_SOCKET_PIPE;
     }
     else {
-        return bad_value(p, p->words[0], "unix or tcp");
+        return bad_value(p, p->words[0], "unix, tcp or pipe");
     }
     return 0;
 }
@@ -421,6 +421,26 @@ static int set_copy_environment(parse *p)
     return append_words(p, &p->def->copy_environment, &p->def->n_copy_environment);
 }
 
+static int set_script_root(parse *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        if (p->words[i][0] != '/' || strcmp(p->words[i], "/") == 0) {
+            return bad_value(p, p->words[i], "absolute paths of directories, but not /");
+        }
+    }
+    return append_words(p, &p->def->script_roots, &p->def->n_script_roots);
+}
+
+static int set_script_owner(parse *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        if (!p->words[i][0]) {
+            return bad_value(p, "", "names of users, or #UID");
+        }
+    }
+    return append_words(p, &p->def->script_owners, &p->def->n_script_owners);
+}
+
 static int set_kill_signal(parse *p)
 {
     p->def->kill_signal = procd_parse_signal(p->words[0]);
@@ -533,7 +553,7 @@ typedef struct directive {
 
 static const directive directives[] = {
     { "SpawnCommand", set_command, 1, -1, 0, "PROGRAM [ARGUMENT ...]" },
-    { "SpawnSocketType", set_socket_type, 1, 1, 0, "unix | tcp" },
+    { "SpawnSocketType", set_socket_type, 1, 1, 0, "unix | tcp | pipe" },
     { "SpawnSocketName", set_socket_name, 1, -1, 1, "ADDRESS ..." },
     { "SpawnProcesses", set_processes, 1, 2, 0, "N | MIN MAX" },
     { "SpawnConcurrency", set_concurrency, 1, 1, 0, "N" },
@@ -558,6 +578,8 @@ static const directive directives[] = {
     { "SpawnLimit", set_limit, 2, 3, 1, "NAME SOFT [HARD]" },
     { "SpawnEnvironment", set_environment, 1, -1, 1, "NAME=VALUE ..." },
     { "SpawnCopyEnvironment", set_copy_environment, 1, -1, 1, "NAME ..." },
+    { "SpawnScriptRoot", set_script_root, 1, -1, 1, "DIRECTORY ..." },
+    { "SpawnScriptOwner", set_script_owner, 1, -1, 1, "USER ..." },
     { "SpawnKillSignal", set_kill_signal, 1, 1, 0, "SIGNAL" },
     { "SpawnErrorLog", set_error_log, 1, 1, 0, "PATH | \"|PROGRAM ...\" | syslog:FACILITY | inherit" },
     { "SpawnApp", NULL, 0, 0, 0, "" },
@@ -634,6 +656,37 @@ static int parse_line(parse *p, const char *at, const char *end, int seen[N_DIRE
     return d->set(p);
 }
 
+/* @return 0, or -1: one of these stands in the definition and must not, for that reason */
+static int none_of(parse *p, const int seen[N_DIRECTIVES], const char *const *names, const char *why)
+{
+    for (; *names; names++) {
+        const directive *d = find_directive(*names);
+
+        if (seen[d - directives]) {
+            p->line = seen[d - directives];
+            p->directive = d->name;
+            return fail(p, "%s", why);
+        }
+    }
+    return 0;
+}
+
+/* What makes sense for CGI, and what for CGI only. */
+static int check_pipe(parse *p, const int seen[N_DIRECTIVES])
+{
+    static const char *const of_servers[] = { "SpawnSocketName",  "SpawnConcurrency",
+                                              "SpawnMaxRequests", "SpawnIdleTimeout",
+                                              "SpawnStart",       "SpawnStartTimeout",
+                                              "SpawnRestart",     NULL };
+    static const char *const of_scripts[] = { "SpawnScriptRoot", "SpawnScriptOwner", NULL };
+
+    if (p->def->socket_type == PROCD_SOCKET_PIPE) {
+        return none_of(p, seen, of_servers,
+                       "has no meaning with SpawnSocketType pipe: a process is started for each request");
+    }
+    return none_of(p, seen, of_scripts, "needs SpawnSocketType pipe: only CGI scripts are looked up by their path");
+}
+
 /* What no single line can tell. */
 static int check_whole(parse *p, const int seen[N_DIRECTIVES])
 {
@@ -641,7 +694,10 @@ static int check_whole(parse *p, const int seen[N_DIRECTIVES])
 
     p->line = 0;
     p->directive = NULL;
-    if (!def->argv) {
+    if (check_pipe(p, seen) != 0) {
+        return -1;
+    }
+    if (!def->argv && def->socket_type != PROCD_SOCKET_PIPE) {
         return fail(p, "SpawnCommand is missing: a group needs the program that it starts");
     }
     if (def->spare >= def->max && def->spare > 0) {

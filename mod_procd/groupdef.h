@@ -17,9 +17,14 @@
 #define PROCD_NAME_MAX 63           /* bytes of a group's name */
 #define PROCD_TEXT_MAX (256 * 1024) /* bytes of a definition */
 #define PROCD_WORDS_MAX 512         /* words of one directive; lines of one repeatable directive */
+#define PROCD_SCRIPT_LEAST_ID 100   /* as suEXEC: scripts run as no user or group of the system, but as httpd's own */
 #define PROCD_PROCESSES_MAX 240     /* of one group; the table has some rows more, for replacements */
 
-typedef enum procd_socket_type { PROCD_SOCKET_UNIX, PROCD_SOCKET_TCP } procd_socket_type;
+typedef enum procd_socket_type {
+    PROCD_SOCKET_UNIX,
+    PROCD_SOCKET_TCP,
+    PROCD_SOCKET_PIPE /* CGI: a process for each request, with pipes */
+} procd_socket_type;
 
 typedef struct procd_rlimit {
     int resource;        /* RLIMIT_* */
@@ -40,7 +45,7 @@ typedef enum procd_log_kind {
 /** A parsed definition. All strings belong to it. */
 typedef struct procd_groupdef {
     char *name;
-    char **argv; /* SpawnCommand, ends in NULL */
+    char **argv; /* SpawnCommand, ends in NULL; PROCD_SOCKET_PIPE: NULL when scripts run by themselves */
     int argc;
     procd_socket_type socket_type;
     char **socket_names; /* SpawnSocketName: one process for each */
@@ -67,6 +72,10 @@ typedef struct procd_groupdef {
     int n_environment;
     char **copy_environment; /* NAME */
     int n_copy_environment;
+    char **script_roots; /* SpawnScriptRoot: where scripts may be; none: what httpd knows of */
+    int n_script_roots;
+    char **script_owners; /* SpawnScriptOwner: users beside its own whose scripts it runs */
+    int n_script_owners;
     int kill_signal;
     char **watch; /* files that roll the group over */
     int n_watch;

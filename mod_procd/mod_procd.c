@@ -8,6 +8,7 @@
 #include "mpm_common.h"
 #include "unixd.h"
 
+#include <pwd.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------ configuration */
@@ -125,7 +126,10 @@ static const command_rec commands[] = {
     AP_INIT_TAKE1("ProcdLease", cmd_lease, NULL, RSRC_CONF,
                   "how long the manager waits for httpd to come back from a graceful restart; default 30s"),
     INSIDE("SpawnCommand", "program (absolute path) and arguments; it gets its listening socket as descriptor 0"),
-    INSIDE("SpawnSocketType", "unix (default) or tcp"),
+    INSIDE("SpawnSocketType", "unix (default), tcp, or pipe: CGI, a process with pipes for each request"),
+    INSIDE("SpawnScriptRoot",
+           "pipe: directories where scripts may be; default the DocumentRoots and ScriptAlias targets"),
+    INSIDE("SpawnScriptOwner", "pipe: users whose scripts SpawnUser runs beside its own; may repeat"),
     INSIDE("SpawnSocketName", "fixed addresses, a process for each; default a private socket for each process"),
     INSIDE("SpawnProcesses", "N, or MIN MAX; default 1 4; MIN 0 starts on the first request"),
     INSIDE("SpawnConcurrency", "requests that one process takes at once; default 1"),
@@ -166,6 +170,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)ptemp;
     procd_client_register_functions();
     procd_server_status_register();
+    procd_script_register_functions();
     return OK;
 }
 
@@ -175,9 +180,42 @@ static void count_group(procd_group *g, void *n)
     ++*(int *)n;
 }
 
+typedef struct user_check {
+    server_rec *server;
+    int failed;
+} user_check;
+
+/* As suEXEC: scripts run as httpd's user or as one of people, not as one that the system keeps for something else. */
+static void check_script_user(procd_group *g, void *baton)
+{
+    user_check *check = baton;
+    const struct passwd *pw;
+    const char *user = g->def->user;
+    int uid = -1;
+
+    if (!user || g->def->socket_type != PROCD_SOCKET_PIPE) {
+        return;
+    }
+    if (user[0] == '#') {
+        (void)procd_parse_int(user + 1, 1, INT32_MAX, &uid);
+    }
+    else if ((pw = getpwnam(user))) {
+        uid = (int)pw->pw_uid;
+    }
+    if (uid < PROCD_SCRIPT_LEAST_ID && (uid_t)uid != (geteuid() ? geteuid() : ap_unixd_config.user_id)) {
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, 0, check->server,
+            "PRD0620: <Spawn %s>: SpawnUser \"%s\" is a user of the system (below %d): with SpawnSocketType pipe "
+            "it takes httpd's own user or one of %d and more",
+            g->name, user, PROCD_SCRIPT_LEAST_ID, PROCD_SCRIPT_LEAST_ID);
+        check->failed = 1;
+    }
+}
+
 /* What can only be known when all was read. */
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    user_check users = { s, 0 };
     int n = 0;
     const char *manager;
 
@@ -187,6 +225,10 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     if (n > PROCD_MAX_GROUPS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "PRD0001: there are %d <Spawn> groups, and %d are possible", n,
                      PROCD_MAX_GROUPS);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    procd_each_group(s, check_script_user, &users);
+    if (users.failed) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     manager = procd_manager_path(ptemp, s);
@@ -226,6 +268,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
         return;
     }
     procd_client_child_init(s, r->ring_fd, r->event_fd);
+    procd_script_child_init(r->script_fd);
     if (getpid() == r->owner) {
         return; /* -X: child and parent are one */
     }
@@ -233,6 +276,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     close_fd(r->manager_table_fd);
     close_fd(r->children_table_fd);
     close_fd(r->config_fd);
+    close_fd(r->script_manager_fd);
     for (int i = 0; i < PROCD_LISTENERS_MAX; i++) {
         if (r->listeners[i].address[0]) {
             close_fd(r->listeners[i].fd);

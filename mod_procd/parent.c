@@ -65,6 +65,7 @@ procd_retained *procd_retained_get(void)
 static void forget_fds(procd_retained *r)
 {
     r->control_fd = r->manager_table_fd = r->children_table_fd = r->ring_fd = r->event_fd = -1;
+    r->script_fd = r->script_manager_fd = -1;
 }
 
 /* What another version of this module left: only its manager is known, which ends by itself when nobody speaks to it. */
@@ -201,7 +202,8 @@ static void close_control(procd_retained *r)
 static int start_manager(procd_retained *r, apr_pool_t *p, apr_int64_t delay_ms)
 {
     const char *path = procd_manager_path(p, main_server);
-    int pair[2], fds[4] = { r->manager_table_fd, r->children_table_fd, r->ring_fd, r->event_fd };
+    int pair[2];
+    int fds[] = { r->manager_table_fd, r->children_table_fd, r->ring_fd, r->event_fd, r->script_manager_fd };
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -219,7 +221,8 @@ static int start_manager(procd_retained *r, apr_pool_t *p, apr_int64_t delay_ms)
     r->control_fd = pair[0];
     r->manager = pid;
     r->started_ms = procd_now_ms();
-    if (procd_send(r->control_fd, PROCD_MSG_INIT, 0, fds, 4) != 0 || procd_publish_send(r, main_server) != 0) {
+    if (procd_send(r->control_fd, PROCD_MSG_INIT, 0, fds, PROCD_INIT_FDS) != 0
+        || procd_publish_send(r, main_server) != 0) {
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, main_server, "PRD0032: the manager (pid %ld) does not listen",
                      (long)pid);
         return -1;
@@ -329,6 +332,22 @@ static void drain_control(procd_retained *r)
     } while (procd_receive(r->control_fd, &message, NULL, &n) == 1);
 }
 
+/* Roomy: while the manager starts scripts others ask for theirs. */
+static int make_script_channel(procd_retained *r)
+{
+    int pair[2], size = 4 << 20;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        return -1;
+    }
+    if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0) {
+        (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    }
+    r->script_fd = pair[0];
+    r->script_manager_fd = pair[1];
+    return 0;
+}
+
 static int make_tables(procd_retained *r)
 {
     if (r->manager_table_fd != -1) {
@@ -341,7 +360,7 @@ static int make_tables(procd_retained *r)
     r->ring_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     memset(r->keys, 0, sizeof(r->keys));
-    return r->ring_fd == -1 || r->event_fd == -1 ? -1 : 0;
+    return r->ring_fd == -1 || r->event_fd == -1 ? -1 : make_script_channel(r);
 }
 
 /* Only at the very first start: MIN processes should be there before the first request. */
@@ -535,6 +554,8 @@ static void send_away(procd_retained *r)
     close(r->children_table_fd);
     close(r->ring_fd);
     close(r->event_fd);
+    close(r->script_fd);
+    close(r->script_manager_fd);
     forget_fds(r);
 }
 

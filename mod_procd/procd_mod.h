@@ -4,8 +4,8 @@
  * @brief What the files of the module share: the configuration of a generation, and what the parent keeps across them.
  *
  * mod_procd.c has directives and hooks, definition.c reads <Spawn>, parent.c starts, feeds and ends the manager,
- * publish.c tells it the configuration, client.c leases processes in httpd's children, status.c shows it all, and
- * server_status.c does so on mod_status's page.
+ * publish.c tells it the configuration, script_roots.c what of it concerns scripts, client.c leases processes in httpd's
+ * children, script_ask.c has scripts run, status.c shows it all, and server_status.c does so on mod_status's page.
  */
 #ifndef PROCD_MOD_H
 #define PROCD_MOD_H
@@ -56,7 +56,7 @@ void procd_each_group(server_rec *s, void (*act)(procd_group *g, void *baton), v
 /* ------------------------------------------------------------------ what the parent keeps (retained data) */
 
 #define PROCD_RETAINED_MAGIC 0x70726f6364726574ull
-#define PROCD_RETAINED_VERSION 2
+#define PROCD_RETAINED_VERSION 3
 #define PROCD_LISTENERS_MAX 512
 #define PROCD_ENDING_MAX 32
 
@@ -76,6 +76,7 @@ typedef struct procd_retained {
     int control_fd;
     pid_t owner;                                                /* httpd's parent */
     int manager_table_fd, children_table_fd, ring_fd, event_fd; /* -1: not made yet */
+    int script_fd, script_manager_fd;                           /* children's and manager's end; -1: not made yet */
     int config_fd;                                              /* the last configuration sent */
     unsigned int generation;
     apr_int64_t started_ms, respawn_delay_ms;
@@ -116,6 +117,17 @@ void procd_client_register_functions(void);
 apr_status_t procd_client_query(procd_group *g, procd_group_info *info); /* procd_group_query() */
 /** In a child: take a row; the descriptors to ring the manager and to hear from it. */
 void procd_client_child_init(server_rec *s, int ring_fd, int event_fd);
+
+/* ------------------------------------------------------------------ script_ask.c */
+
+void procd_script_register_functions(void);
+/** In a child: where to ask the manager for scripts. */
+void procd_script_child_init(int script_fd);
+
+/* ------------------------------------------------------------------ script_roots.c */
+
+/** Where scripts of groups without SpawnScriptRoot may be: as pieces of the configuration. */
+void procd_script_put_roots(procd_blob *blob, apr_pool_t *p, server_rec *s);
 
 /* ------------------------------------------------------------------ status.c */
 

@@ -337,6 +337,7 @@ static void put_all(publication *p)
     procd_blob_put(&p->blob, PROCD_TAG_GLOBAL, &global, sizeof(global));
     put_string(&p->blob, PROCD_TAG_RUNTIME_DIR, ap_runtime_dir_relative(p->pool, dir));
     put_string(&p->blob, PROCD_TAG_SERVER_ROOT, ap_server_root);
+    procd_script_put_roots(&p->blob, p->pool, p->server);
     procd_each_group(p->server, put_group, p);
 }
 

@@ -20,7 +20,8 @@ typedef struct page {
 
 static const char *state_name(apr_uint32_t state)
 {
-    static const char *const names[] = { "empty", "starting", "started", "ready", "retiring", "draining", "stopping" };
+    static const char *const names[] = { "empty",    "starting", "started", "ready", "retiring",
+                                         "draining", "stopping", "open",    "script" };
 
     return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
 }

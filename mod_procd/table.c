@@ -342,7 +342,7 @@ static void reset_slot(procd_tables *t, int group, int slot, uint64_t instance)
 
 static int accepts(uint32_t state)
 {
-    return state == PROCD_READY || state == PROCD_RETIRING;
+    return state == PROCD_READY || state == PROCD_RETIRING || state == PROCD_OPEN;
 }
 
 static int has_started(uint32_t state)

@@ -44,7 +44,9 @@ typedef enum procd_state {
     PROCD_READY,    /* accepts connections: leasable */
     PROCD_RETIRING, /* leasable until its replacement is ready */
     PROCD_DRAINING, /* no new leases; ends when the last is back */
-    PROCD_STOPPING  /* was told to end */
+    PROCD_STOPPING, /* was told to end */
+    PROCD_OPEN,     /* no process: leases of it are permissions to run a script each (SpawnSocketType pipe) */
+    PROCD_SCRIPT    /* runs one; not leasable */
 } procd_state;
 
 typedef struct procd_process_row {

@@ -16,24 +16,22 @@ typedef union control_space {
     char bytes[CMSG_SPACE(PROCD_WIRE_FDS * sizeof(int))];
 } control_space;
 
-int procd_send(int fd, procd_message_type type, uint32_t value, const int *fds, int n_fds)
+ssize_t procd_wire_send(int fd, const struct iovec *iov, int n_iov, const int *fds, int n_fds)
 {
-    procd_message message = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, (uint16_t)type, value, (uint32_t)n_fds };
-    struct iovec iov = { &message, sizeof(message) };
-    struct msghdr head = { .msg_iov = &iov, .msg_iovlen = 1 };
+    struct msghdr head = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov };
     control_space control;
     ssize_t n;
 
-    if (n_fds > PROCD_WIRE_FDS) {
+    if (n_fds < 0 || n_fds > PROCD_WIRE_FDS) {
         errno = E2BIG;
         return -1;
     }
     if (n_fds > 0) {
         struct cmsghdr *c;
 
-        memset(&control, 0, sizeof(control));
         head.msg_control = control.bytes;
         head.msg_controllen = CMSG_SPACE((size_t)n_fds * sizeof(int));
+        memset(control.bytes, 0, head.msg_controllen);
         c = CMSG_FIRSTHDR(&head);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
@@ -43,7 +41,15 @@ int procd_send(int fd, procd_message_type type, uint32_t value, const int *fds, 
     do {
         n = sendmsg(fd, &head, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n == -1 && errno == EINTR);
-    return n == (ssize_t)sizeof(message) ? 0 : -1;
+    return n;
+}
+
+int procd_send(int fd, procd_message_type type, uint32_t value, const int *fds, int n_fds)
+{
+    procd_message message = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, (uint16_t)type, value, (uint32_t)n_fds };
+    struct iovec iov = { &message, sizeof(message) };
+
+    return procd_wire_send(fd, &iov, 1, fds, n_fds) == (ssize_t)sizeof(message) ? 0 : -1;
 }
 
 /* All descriptors that came, wherever they stand; those past the room are closed. */
@@ -71,13 +77,20 @@ static int take_fds(struct msghdr *head, int *fds, int room)
     return n;
 }
 
-int procd_receive(int fd, procd_message *message, int *fds, int *n_fds)
+static void close_fds(int *fds, int *n_fds)
 {
-    struct iovec iov = { message, sizeof(*message) };
+    while (*n_fds > 0) {
+        close(fds[--*n_fds]);
+    }
+}
+
+ssize_t procd_wire_receive(int fd, struct iovec *iov, int n_iov, int *fds, int *n_fds)
+{
     control_space control;
-    struct msghdr head = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
-    };
+    struct msghdr head = { .msg_iov = iov,
+                           .msg_iovlen = (size_t)n_iov,
+                           .msg_control = control.bytes,
+                           .msg_controllen = sizeof(control.bytes) };
     int room = *n_fds;
     ssize_t n;
 
@@ -86,15 +99,28 @@ int procd_receive(int fd, procd_message *message, int *fds, int *n_fds)
         n = recvmsg(fd, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (n == -1 && errno == EINTR);
     if (n <= 0) {
-        return (int)n;
+        return n;
     }
     *n_fds = take_fds(&head, fds, room);
-    if (n != (ssize_t)sizeof(*message) || (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-        || message->magic != PROCD_WIRE_MAGIC || message->version != PROCD_WIRE_VERSION
+    if (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        close_fds(fds, n_fds);
+        errno = EPROTO;
+        return -1;
+    }
+    return n;
+}
+
+int procd_receive(int fd, procd_message *message, int *fds, int *n_fds)
+{
+    struct iovec iov = { message, sizeof(*message) };
+    ssize_t n = procd_wire_receive(fd, &iov, 1, fds, n_fds);
+
+    if (n <= 0) {
+        return (int)n;
+    }
+    if (n != (ssize_t)sizeof(*message) || message->magic != PROCD_WIRE_MAGIC || message->version != PROCD_WIRE_VERSION
         || message->n_fds != (uint32_t)*n_fds) {
-        while (*n_fds > 0) {
-            close(fds[--*n_fds]);
-        }
+        close_fds(fds, n_fds);
         errno = EPROTO;
         return -1;
     }

@@ -2,6 +2,7 @@
 /* Processes that a manager before this one has started. Only the manager's half of the table is believed, which nobody
  * else can write, and of a pid only that its start time is the one in the table. */
 #include "manager.h"
+#include "script.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,7 @@ static void adopt_log(process *p)
 {
     char path[40];
     struct stat st;
-    int handle, fd;
+    int handle;
 
     snprintf(path, sizeof(path), "/proc/%ld/fd/2", (long)p->pid);
     handle = open(path, O_PATH | O_CLOEXEC);
@@ -52,10 +53,7 @@ static void adopt_log(process *p)
     if (fstat(handle, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_dev == atomic_load(&p->row->log_dev)
         && st.st_ino == atomic_load(&p->row->log_ino)) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", handle);
-        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        if (fd != -1 && loop_watch(&p->log_pipe, fd, log_pipe_ready, p) != 0) {
-            close(fd);
-        }
+        log_watch(&p->log, open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     }
     close(handle);
 }
@@ -92,13 +90,17 @@ static void adopt_process(group *g, int slot)
     if (state == PROCD_EMPTY) {
         return;
     }
+    if (state == PROCD_OPEN || state == PROCD_SCRIPT) {
+        script_adopt(g, slot);
+        return;
+    }
     if (procd_row_read(row, &hold, &state) != 0 || hold.pid <= 1 || ticks == 0 || process_start_ticks(hold.pid) != ticks
         || !(p = process_create(g, slot))) {
         forget_row(row);
         return;
     }
     p->adopted = 1;
-    p->pid = hold.pid;
+    p->pid = p->log.pid = hold.pid;
     p->instance = hold.instance;
     p->definition = atomic_load(&row->definition);
     p->started_ms = atomic_load(&row->started_ms);

@@ -3,6 +3,7 @@
  * changed gets a new definition (group.c sees that its processes are of another one), one that is not named any more
  * winds up. */
 #include "manager.h"
+#include "script.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -140,6 +141,7 @@ void group_destroy(group *g)
     manager_log(LEVEL_INFO, g, "PRD0140: group %s: removed", g->name);
     loop_cancel(&g->look);
     wear_stop(g);
+    script_leave(g);
     close_listens(g);
     if (g->log_file != -1) {
         close(g->log_file);
@@ -246,6 +248,7 @@ static void take_listens(group *g, const reading *r)
 static void take_group(reading *r, const char *text, size_t len)
 {
     group *g = the_manager.groups[r->head.index];
+    const char *why;
 
     if (g && strcmp(g->name, r->name) != 0) {
         manager_log(LEVEL_ERROR, g, "PRD0143: row %u is still that of group %s", r->head.index, g->name);
@@ -267,6 +270,10 @@ static void take_group(reading *r, const char *text, size_t len)
     define_group(g, text, len);
     atomic_store(&g->row->state, PROCD_GROUP_ACTIVE);
     group_open_log(g);
+    why = g->def ? script_configure(g) : NULL;
+    if (why) {
+        refuse_group(g, why);
+    }
 }
 
 static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
@@ -285,6 +292,7 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
         free(*string);
         *string = strndup(bytes, len);
         return *string ? 0 : -1;
+    case PROCD_TAG_SCRIPT_ROOT: script_add_default_root(bytes, len); return 0;
     case PROCD_TAG_GROUP:
         if (len != sizeof(r->head)) {
             return -1;
@@ -391,6 +399,7 @@ int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs
         return -1;
     }
     take_logs(logs, n_logs);
+    script_clear_default_roots();
     r->listens = listens;
     r->n_listens = n_listens;
     while ((more = procd_blob_next(&blob, &at, &tag, &bytes, &len)) == 1 && take_piece(r, tag, bytes, len) == 0) {

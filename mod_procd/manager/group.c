@@ -12,6 +12,7 @@
  * time, doubled with each failure in a row. After three in a row, or when the command cannot be run at all, the group is
  * in a crash loop: requests are refused instead of queued until the next attempt. */
 #include "manager.h"
+#include "script.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -228,6 +229,16 @@ static void drain(group *g)
     }
 }
 
+/* It was a group of servers, and is one of scripts. */
+static void drain_all(group *g, const char *why)
+{
+    for (int i = 0; i < PROCD_MAX_SLOTS; i++) {
+        if (g->processes[i]) {
+            process_drain(g->processes[i], why);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------ growing and shrinking */
 
 /* Requests that found no room since the last look, and those that wait. */
@@ -359,7 +370,7 @@ static int wind_up(group *g, tally *t)
     int64_t now = procd_now_ms();
     int left = 0;
 
-    if (t->busy || procd_table_waiting_sum(&the_manager.tables, g->index)) {
+    if (t->busy || script_busy(g) || procd_table_waiting_sum(&the_manager.tables, g->index)) {
         g->removed_ms = now;
     }
     for (int i = 0; i < PROCD_MAX_SLOTS; i++) {
@@ -370,6 +381,10 @@ static int wind_up(group *g, tally *t)
             }
         }
     }
+    if (now - g->removed_ms >= REMOVED_GRACE_MS) {
+        script_wind_up(g);
+    }
+    left += script_count(g);
     if (left == 0 && now - g->removed_ms >= REMOVED_GRACE_MS) {
         group_destroy(g);
         return 0;
@@ -421,6 +436,9 @@ void group_balance(group *g)
 
     if (the_manager.mode != MODE_RUNNING) {
         drain(g);
+        if (g->cgi) {
+            script_balance(g);
+        }
         return;
     }
     drain(g);
@@ -428,7 +446,17 @@ void group_balance(group *g)
     if (g->removed && !wind_up(g, &t)) {
         return;
     }
+    if (g->cgi) {
+        script_balance(g);
+    }
     if (!g->def) {
+        return;
+    }
+    if (g->def->socket_type == PROCD_SOCKET_PIPE) {
+        drain_all(g, "its group's definition has changed");
+        if (group_is_halted(g)) {
+            group_show_halted(g);
+        }
         return;
     }
     if (group_is_halted(g)) {

@@ -130,10 +130,10 @@ static size_t escape(char *out, size_t room, const char *bytes, size_t len)
     return n;
 }
 
-static void emit_line(process *p, const char *bytes, size_t len, int cut)
+static void emit_line(const output *o, const char *bytes, size_t len, int cut)
 {
     static char line[4 * LOG_LINE_MAX + 512];
-    group *g = p->group;
+    group *g = o->group;
     char time_buf[STAMP_MAX];
     int fd;
     size_t n, room = sizeof(line) - 16;
@@ -145,7 +145,7 @@ static void emit_line(process *p, const char *bytes, size_t len, int cut)
     if (len > 0 && bytes[len - 1] == '\r') {
         len--;
     }
-    n = (size_t)snprintf(line, sizeof(line), "[%s] [procd:info] [pid %ld] [%s] ", stamp(time_buf), (long)p->pid,
+    n = (size_t)snprintf(line, sizeof(line), "[%s] [procd:info] [pid %ld] [%s] ", stamp(time_buf), (long)o->pid,
                          g->name);
     n += escape(line + n, room - n, bytes, len);
     if (cut) {
@@ -157,12 +157,12 @@ static void emit_line(process *p, const char *bytes, size_t len, int cut)
     line[n++] = '\n';
     if (g->def && g->def->log_kind == PROCD_LOG_SYSLOG) {
         openlog(g->def->log_path, 0, g->def->log_facility);
-        syslog(LOG_INFO | g->def->log_facility, "[pid %ld] %.*s", (long)p->pid, (int)len, bytes);
+        syslog(LOG_INFO | g->def->log_facility, "[pid %ld] %.*s", (long)o->pid, (int)len, bytes);
         openlog("procd", LOG_PID, LOG_DAEMON);
         return;
     }
     if (fd == -1) {
-        syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)p->pid, (int)len, bytes);
+        syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)o->pid, (int)len, bytes);
         return;
     }
     if (write_log(fd, line, n) == EPIPE && g->logger_pid) {
@@ -173,20 +173,20 @@ static void emit_line(process *p, const char *bytes, size_t len, int cut)
     }
 }
 
-static void take_bytes(process *p, const char *bytes, size_t len)
+static void take_bytes(output *o, const char *bytes, size_t len)
 {
     while (len > 0) {
         const char *eol = memchr(bytes, '\n', len);
-        size_t n = eol ? (size_t)(eol - bytes) : len, room = sizeof(p->line) - p->line_len, copied;
+        size_t n = eol ? (size_t)(eol - bytes) : len, room = sizeof(o->line) - o->line_len, copied;
 
         copied = n < room ? n : room;
-        memcpy(p->line + p->line_len, bytes, copied);
-        p->line_len += copied;
-        p->line_cut |= copied < n;
+        memcpy(o->line + o->line_len, bytes, copied);
+        o->line_len += copied;
+        o->line_cut |= copied < n;
         if (eol) {
-            emit_line(p, p->line, p->line_len, p->line_cut);
-            p->line_len = 0;
-            p->line_cut = 0;
+            emit_line(o, o->line, o->line_len, o->line_cut);
+            o->line_len = 0;
+            o->line_cut = 0;
             n++;
         }
         bytes += n;
@@ -195,37 +195,44 @@ static void take_bytes(process *p, const char *bytes, size_t len)
 }
 
 /* At most this much at a time: one that never stops writing must not keep the others waiting. */
-static ssize_t read_some(process *p)
+static ssize_t read_some(output *o)
 {
     char bytes[16384];
-    ssize_t n = read(p->log_pipe.fd, bytes, sizeof(bytes));
+    ssize_t n = read(o->pipe.fd, bytes, sizeof(bytes));
 
     if (n > 0) {
-        take_bytes(p, bytes, (size_t)n);
+        take_bytes(o, bytes, (size_t)n);
     }
     return n;
 }
 
-void log_pipe_ready(watch *w)
+static void on_pipe(watch *w)
 {
-    process *p = w->of;
-    ssize_t n = read_some(p);
+    ssize_t n = read_some(w->of);
 
     if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
         loop_unwatch(w, 1);
     }
 }
 
-void log_pipe_finish(process *p)
+void log_watch(output *o, int reader)
 {
-    if (p->log_pipe.fd != -1) {
-        for (int i = 0; i < 16 && read_some(p) > 0; i++) {
-        }
-        loop_unwatch(&p->log_pipe, 1);
+    o->pipe.fd = -1;
+    if (reader != -1 && loop_watch(&o->pipe, reader, on_pipe, o) != 0) {
+        close(reader);
     }
-    if (p->line_len > 0) {
-        emit_line(p, p->line, p->line_len, p->line_cut);
-        p->line_len = 0;
+}
+
+void log_finish(output *o)
+{
+    if (o->pipe.fd != -1) {
+        for (int i = 0; i < 16 && read_some(o) > 0; i++) {
+        }
+        loop_unwatch(&o->pipe, 1);
+    }
+    if (o->line_len > 0) {
+        emit_line(o, o->line, o->line_len, o->line_cut);
+        o->line_len = 0;
     }
 }
 

@@ -6,6 +6,7 @@
  * httpd did not come back, or came back without us. In each case it ends its processes first. A configuration that
  * comes while it is ending puts it back to work. */
 #include "manager.h"
+#include "script.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 
 #define ENDING_LOOK_MS 100
 
-manager the_manager = { .ring_fd = -1, .event_fd = -1, .global.log_level = LEVEL_INFO };
+manager the_manager = { .ring_fd = -1, .event_fd = -1, .script_fd = -1, .global.log_level = LEVEL_INFO };
 
 static watch control, ring, signals;
 static timer lease, ending;
@@ -53,6 +54,7 @@ static void on_ending(timer *t)
     const char *why = t->of;
 
     each_process(procd_now_ms() >= drain_until_ms ? process_stop : process_drain, why);
+    script_end_all(procd_now_ms() >= drain_until_ms, why);
     manager_check_done();
     if (!the_manager.done) {
         loop_timer(t, procd_now_ms() + ENDING_LOOK_MS, on_ending, t->of);
@@ -107,13 +109,14 @@ static void close_all(int *fds, int n)
 
 static int on_init(const int *fds, int n)
 {
-    if (n != 4 || procd_table_map(&the_manager.tables, fds[0], fds[1], 1) != 0) {
+    if (n != PROCD_INIT_FDS || procd_table_map(&the_manager.tables, fds[0], fds[1], 1) != 0) {
         return -1;
     }
     close(fds[0]);
     close(fds[1]);
     the_manager.ring_fd = fds[2];
     the_manager.event_fd = fds[3];
+    the_manager.script_fd = fds[4];
     atomic_store(&the_manager.tables.manager->manager_pid, getpid());
     return 0;
 }
@@ -145,6 +148,9 @@ static void on_config(const procd_message *m, int *fds, int n)
     loop_cancel(&ending);
     if (config_apply(m->value, fds[0], logs, n - 1, listens, n_listens) == 0) {
         procd_send(control.fd, PROCD_MSG_CONFIGURED, m->value, NULL, 0);
+    }
+    if (the_manager.script_fd != -1 && script_listen(the_manager.script_fd) == 0) {
+        the_manager.script_fd = -1; /* it is in the loop: only now can it be known which groups there are */
     }
     close(fds[0]);
     close_all(listens, n_listens);

@@ -8,6 +8,7 @@
  * accepts, wear.c when it is worn out, logs.c reads what processes write (logger.c: a program that
  * is given it) and tail.c keeps the last of it, adopt.c finds those that a manager before
  * this one has left, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
+ * CGI scripts, started for one request each, are another kind of process: script.h.
  */
 #ifndef PROCD_MANAGER_H
 #define PROCD_MANAGER_H
@@ -69,6 +70,16 @@ typedef struct identity {
     int n_groups;
 } identity;
 
+/** What one process writes: its pipe, and the line that is not complete yet. */
+typedef struct output {
+    watch pipe;
+    group *group;
+    pid_t pid;
+    size_t line_len;
+    int line_cut;
+    char line[LOG_LINE_MAX];
+} output;
+
 typedef struct process {
     group *group;
     int slot;
@@ -98,11 +109,9 @@ typedef struct process {
     const char *worn;                                       /* why it has to be replaced, by procctl; or NULL */
     char why[96];                                           /* room for `ending` where it has a number in it */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of its private socket, or empty */
-    watch exec_pipe, pidfd, log_pipe;
+    watch exec_pipe, pidfd;
     timer deadline; /* start, stop or linger */
-    char line[LOG_LINE_MAX];
-    size_t line_len;
-    int line_cut;
+    output log;
 } process;
 
 struct spawn_group {
@@ -135,6 +144,7 @@ struct spawn_group {
     unsigned n_ends;
     log_tail *tail;
     process *processes[PROCD_MAX_SLOTS];
+    struct script_side *cgi; /* script.h; NULL until it is of pipe type */
 };
 
 typedef enum manager_mode {
@@ -145,7 +155,9 @@ typedef enum manager_mode {
 
 typedef struct manager {
     procd_tables tables;
-    int ring_fd, event_fd;
+    int ring_fd, event_fd, script_fd;
+    char **script_roots; /* of groups that name none: directories without symbolic links */
+    int n_script_roots;
     pid_t parent;
     manager_mode mode;
     int64_t end_at_ms; /* MODE_ENDING: whatever is left then is killed; 0: each group's own time */
@@ -200,9 +212,14 @@ void process_drain(process *p, const char *why);
 void process_stop(process *p, const char *why);
 int process_busy(const process *p);
 void process_reap(void); /* after SIGCHLD */
+/** @return a row that no process and no script has, or -1 */
+int group_free_slot(const group *g);
 process *process_create(group *g, int slot);
 void process_watch_life(process *p); /* pidfd and log pipe of one that runs */
 void process_kill_rest(process *p, int signal);
+/** Is nobody left in the process group? Whoever adopted our predecessor's children reaps them some time: meanwhile they are
+ *  zombies that still count as members. Looks through /proc. */
+int process_only_zombies(pid_t pgid);
 
 /* ------------------------------------------------------------------ spawn.c */
 
@@ -212,6 +229,20 @@ typedef struct spawn_order {
     const procd_groupdef *def;
     int listen_fd, log_fd;
 } spawn_order;
+
+/** What can fail between fork and exec, in its order. */
+enum {
+    STAGE_DESCRIPTORS = 1,
+    STAGE_LIMIT,
+    STAGE_NICE,
+    STAGE_CHROOT,
+    STAGE_GROUPS,
+    STAGE_GID,
+    STAGE_UID,
+    STAGE_DIRECTORY,
+    STAGE_PRIVILEGES,
+    STAGE_EXEC
+};
 
 /** What the child says on the exec pipe when it fails before exec. */
 typedef struct spawn_failure {
@@ -251,8 +282,9 @@ void manager_log(int level, const group *g, const char *format, ...) __attribute
 /** Both ends of a pipe for standard output and error. The writing end can be read as well: a process must not be killed
  *  by SIGPIPE when the manager dies, and the next manager can pick the pipe up. @return 0, or -1 and errno */
 int log_pipe(int *reader, int *writer, uid_t owner);
-void log_pipe_ready(watch *w);    /* w->of: the process */
-void log_pipe_finish(process *p); /* read what is left, and close */
+/** Read from the pipe from now on. The descriptor becomes the output's, also when it cannot be. */
+void log_watch(output *o, int reader);
+void log_finish(output *o); /* read what is left, and close */
 void group_open_log(group *g);
 
 /* ------------------------------------------------------------------ wear.c */

@@ -5,6 +5,7 @@
  * A process is gone when its process group is empty: a master that ends leaves no workers behind. After an end that was
  * asked for the rest has until the stop timeout, after any other it is killed at once, because it still accepts. */
 #include "manager.h"
+#include "script.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -40,7 +41,8 @@ process *process_create(group *g, int slot)
     p->slot = slot;
     p->row = &g->row->processes[slot];
     p->replaces = p->replaced_by = p->name_index = -1;
-    p->exec_pipe.fd = p->pidfd.fd = p->log_pipe.fd = p->probe_fd = -1;
+    p->exec_pipe.fd = p->pidfd.fd = p->log.pipe.fd = p->probe_fd = -1;
+    p->log.group = g;
     g->processes[slot] = p;
     the_manager.n_processes++;
     if (slot >= atomic_load(&g->row->slots)) {
@@ -68,7 +70,7 @@ static void process_free(process *p)
     accept_forget(p);
     loop_unwatch(&p->exec_pipe, 1);
     loop_unwatch(&p->pidfd, 1);
-    log_pipe_finish(p);
+    log_finish(&p->log);
     address_remove(p);
     procd_row_begin(p->row);
     atomic_store(&p->row->state, PROCD_EMPTY);
@@ -127,10 +129,10 @@ static void publish(process *p, const struct sockaddr_storage *addr, socklen_t l
     process_set_state(p, PROCD_STARTING);
 }
 
-static int free_slot(const group *g)
+int group_free_slot(const group *g)
 {
     for (int i = 0; i < PROCD_MAX_SLOTS; i++) {
-        if (!g->processes[i]) {
+        if (!g->processes[i] && !script_has_slot(g, i)) {
             return i;
         }
     }
@@ -178,8 +180,12 @@ static pid_t fork_process(process *p, int listen_fd, const char **stage, uint64_
     pid = envp ? spawn(&order, &exec_fd) : -1;
     spawn_environment_free(envp);
     close(writer);
-    if (pid == -1 || loop_watch(&p->log_pipe, reader, log_pipe_ready, p) != 0) {
+    p->log.pid = pid;
+    if (pid == -1) {
         close(reader);
+    }
+    else {
+        log_watch(&p->log, reader);
     }
     if (pid != -1 && loop_watch(&p->exec_pipe, exec_fd, on_exec_pipe, p) != 0) {
         close(exec_fd);
@@ -204,7 +210,7 @@ int process_start(group *g, int replaces)
     socklen_t len = 0;
     uint64_t dev, ino;
     const char *stage;
-    int slot = free_slot(g), listen_fd;
+    int slot = group_free_slot(g), listen_fd;
     process *p = slot >= 0 ? process_create(g, slot) : NULL;
 
     if (!p) {
@@ -357,7 +363,7 @@ static void finish(process *p, const char *what, int failed)
 {
     group *g = p->group;
 
-    log_pipe_finish(p);
+    log_finish(&p->log);
     group_process_ended(g, p, what, failed);
     process_free(p);
     if (the_manager.mode == MODE_ENDING) {
@@ -382,8 +388,7 @@ static void describe(const process *p, int status, char *what, size_t len)
     }
 }
 
-/* Whoever adopted the main process reaps it some time: meanwhile it is a zombie that still counts as a member. */
-static int only_zombies(pid_t pgid)
+int process_only_zombies(pid_t pgid)
 {
     DIR *dir = opendir("/proc");
     struct dirent *e;
@@ -417,7 +422,7 @@ static int only_zombies(pid_t pgid)
 
 static int group_is_empty(const process *p)
 {
-    return (kill(-p->pid, 0) != 0 && errno == ESRCH) || (p->adopted && only_zombies(p->pid));
+    return (kill(-p->pid, 0) != 0 && errno == ESRCH) || (p->adopted && process_only_zombies(p->pid));
 }
 
 /* Wait for the rest of its process group a little, without holding anything up. */
@@ -514,7 +519,7 @@ void process_reap(void)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        process *p = find_pid(pid);
+        process *p = script_reaped(pid, status) ? NULL : find_pid(pid);
 
         if (p) {
             ended(p, status);

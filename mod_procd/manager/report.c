@@ -2,6 +2,7 @@
 /* The state of groups and processes as records (ctl_text.h), for procctl. */
 #include "ctl_text.h"
 #include "manager.h"
+#include "script.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -202,6 +203,8 @@ static void report_group(procd_blob *b, const group *g)
             requests += process_requests(p);
         }
     }
+    ready += g->cgi ? g->cgi->running : 0;
+    busy += script_busy(g);
     procd_why_read(g->row, why);
     report_add(b, "group", 5);
     value(b, "name", "%s", g->key);

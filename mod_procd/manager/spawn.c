@@ -19,19 +19,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-    STAGE_DESCRIPTORS = 1,
-    STAGE_LIMIT,
-    STAGE_NICE,
-    STAGE_CHROOT,
-    STAGE_GROUPS,
-    STAGE_GID,
-    STAGE_UID,
-    STAGE_DIRECTORY,
-    STAGE_PRIVILEGES,
-    STAGE_EXEC
-};
-
 const char *spawn_stage_name(int stage)
 {
     switch (stage) {
@@ -89,7 +76,7 @@ static int add_pair(char **envp, int n, const char *pair)
 
 static int is_php(const procd_groupdef *def)
 {
-    const char *base = strrchr(def->argv[0], '/');
+    const char *base = def->argv ? strrchr(def->argv[0], '/') : NULL;
 
     return base && strncmp(base + 1, "php", 3) == 0;
 }

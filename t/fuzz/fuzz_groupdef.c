@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_def(const procd_groupdef *d)
 {
-    CHECK(d->argc >= 1 && d->argv[0][0] == '/' && d->argv[d->argc] == NULL);
+    CHECK(d->argc ? d->argv[0][0] == '/' && d->argv[d->argc] == NULL : d->socket_type == PROCD_SOCKET_PIPE);
+    CHECK(d->socket_type == PROCD_SOCKET_PIPE || d->n_script_roots + d->n_script_owners == 0);
     CHECK(d->min >= 0 && d->min <= d->max && d->max >= 1 && d->max <= PROCD_PROCESSES_MAX);
     CHECK(d->n_socket_names == 0 || d->n_socket_names == d->max);
     CHECK(d->concurrency >= 1 && d->n_limits <= PROCD_LIMITS_MAX && d->jitter_percent <= 100);

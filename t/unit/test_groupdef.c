@@ -41,6 +41,36 @@ static void bad(const char *text, int line, const char *what, const char *more)
     assert_int_equal(error.line, line);
 }
 
+/* P2 P3: CGI. */
+static void test_pipe(void **state)
+{
+    procd_groupdef *d = good("SpawnSocketType pipe\nSpawnScriptRoot /srv/cgi /srv/more\nSpawnScriptRoot /x\n"
+                             "SpawnScriptOwner root '#1000'\nSpawnProcesses 1 32");
+
+    (void)state;
+    assert_int_equal(d->socket_type, PROCD_SOCKET_PIPE);
+    assert_int_equal(d->argc, 0);
+    assert_null(d->argv);
+    assert_int_equal(d->max, 32);
+    assert_int_equal(d->n_script_roots, 3);
+    assert_string_equal(d->script_roots[2], "/x");
+    assert_int_equal(d->n_script_owners, 2);
+    assert_string_equal(d->script_owners[1], "#1000");
+    procd_groupdef_free(d);
+    d = good("SpawnSocketType pipe\nSpawnCommand /usr/bin/perl -wT");
+    assert_int_equal(d->argc, 2);
+    procd_groupdef_free(d);
+    bad("SpawnSocketType pipe\nSpawnSocketName /x", 2, "SpawnSocketName", "no meaning");
+    bad("SpawnSocketType pipe\nSpawnConcurrency 2", 2, "SpawnConcurrency", "no meaning");
+    bad("SpawnSocketType pipe\nSpawnMaxRequests 2", 2, "SpawnMaxRequests", "no meaning");
+    bad("SpawnIdleTimeout 2\nSpawnSocketType pipe", 1, "SpawnIdleTimeout", "no meaning");
+    bad("SpawnSocketType pipe\nSpawnStart ondemand", 2, "SpawnStart", "no meaning");
+    bad("SpawnSocketType pipe\nSpawnScriptRoot cgi-bin", 2, "cgi-bin", "absolute");
+    bad("SpawnSocketType pipe\nSpawnScriptRoot /", 2, "SpawnScriptRoot", "not /");
+    bad("SpawnCommand /x\nSpawnScriptRoot /srv", 2, "SpawnScriptRoot", "needs SpawnSocketType pipe");
+    bad("SpawnCommand /x\nSpawnScriptOwner root", 2, "SpawnScriptOwner", "needs SpawnSocketType pipe");
+}
+
 static void test_defaults(void **state)
 {
     procd_groupdef *d = good("SpawnCommand /usr/bin/php-cgi");
@@ -169,7 +199,7 @@ static void test_later(void **state)
     (void)state;
     bad("SpawnApp python /x.py", 1, "SpawnApp", "not available in this version");
     bad("SpawnCommand /x\nSpawnCgroup x", 2, "SpawnCgroup", "not available in this version");
-    bad("SpawnCommand /x\nSpawnSocketType pipe", 2, "pipe", "not available in this version");
+    bad("SpawnCommand /x\nSpawnSocketType fifo", 2, "fifo", "unix, tcp or pipe");
 }
 
 static void test_bytes(void **state)
@@ -264,9 +294,11 @@ static void test_wear(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything), cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_errors),   cmocka_unit_test(test_later),      cmocka_unit_test(test_wear),
-        cmocka_unit_test(test_logs),     cmocka_unit_test(test_bytes),      cmocka_unit_test(test_names_and_numbers),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_everything), cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_errors),     cmocka_unit_test(test_later),
+        cmocka_unit_test(test_wear),       cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_names_and_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

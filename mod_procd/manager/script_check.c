@@ -1,0 +1,142 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/* May this file be run? In the style of suEXEC, which mistrusts whoever calls it.
+ *
+ * The file is opened before it is looked at, and its path is what the kernel says the open file has: symbolic links lead
+ * where they lead, and only the end of the way counts. The kernel then runs it by that path, because an interpreter wants
+ * a name. In between the file could only be exchanged by who may write to its directory: for another user than httpd's,
+ * that is the owner of the scripts or root, which is checked, too. */
+#include "script.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* @return length of the part of path that is the directory, 0: it is not inside */
+static size_t inside(const char *dir, const char *path)
+{
+    size_t n = strlen(dir);
+
+    return n && strncmp(dir, path, n) == 0 && path[n] == '/' ? n : 0;
+}
+
+static int in_some_root(const script_rules *rules, const char *path)
+{
+    for (int i = 0; i < rules->n_roots; i++) {
+        if (inside(rules->roots[i], path)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_owner(const script_rules *rules, uid_t uid)
+{
+    for (int i = 0; i < rules->n_owners; i++) {
+        if (rules->owners[i] == uid) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* @return NULL, or what is wrong with the file for a process of another user than httpd's */
+static const char *check_owner(const script_rules *rules, const struct stat *st, const char *path, size_t dir_len)
+{
+    char dir[PATH_MAX];
+    struct stat of_dir;
+
+    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+        return "its group or others can write to it";
+    }
+    if (st->st_mode & (S_ISUID | S_ISGID)) {
+        return "it is set-user-ID or set-group-ID";
+    }
+    if (!is_owner(rules, st->st_uid)) {
+        return "it belongs neither to SpawnUser nor to one of SpawnScriptOwner";
+    }
+    memcpy(dir, path, dir_len);
+    dir[dir_len] = '\0';
+    if (lstat(dir_len ? dir : "/", &of_dir) != 0 || !S_ISDIR(of_dir.st_mode)) {
+        return "its directory cannot be looked at";
+    }
+    if (of_dir.st_mode & (S_IWGRP | S_IWOTH)) {
+        return "group or others can write to its directory";
+    }
+    if (of_dir.st_uid != 0 && !is_owner(rules, of_dir.st_uid)) {
+        return "its directory belongs neither to root nor to SpawnUser nor to one of SpawnScriptOwner";
+    }
+    return NULL;
+}
+
+/* The path of an open file. @return 0: it has none */
+static int path_of(int fd, char path[PATH_MAX])
+{
+    char link[40];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, PATH_MAX - 1);
+    if (n <= 0 || n >= PATH_MAX - 1 || path[0] != '/') {
+        return 0;
+    }
+    path[n] = '\0';
+    return 1;
+}
+
+/* @return NULL, or what is wrong */
+static const char *judge(const script_rules *rules, const struct stat *st, script_file *file)
+{
+    const char *why;
+    size_t cut;
+
+    file->dir_len = (size_t)(strrchr(file->path, '/') - file->path);
+    if (!S_ISREG(st->st_mode)) {
+        return "it is not a regular file";
+    }
+    if (!in_some_root(rules, file->path)) {
+        return "it is outside of the group's directories (SpawnScriptRoot)";
+    }
+    if (rules->by_itself && !(st->st_mode & (S_IXUSR | S_IXGRP | S_IXOTH))) {
+        return "it is not executable";
+    }
+    why = rules->other_user ? check_owner(rules, st, file->path, file->dir_len) : NULL;
+    if (why || !rules->chroot_dir) {
+        return why;
+    }
+    cut = inside(rules->chroot_dir, file->path);
+    if (!cut) {
+        return "it is outside of SpawnChroot";
+    }
+    memmove(file->path, file->path + cut, strlen(file->path + cut) + 1);
+    file->dir_len -= cut;
+    return NULL;
+}
+
+procd_script_verdict script_check(const script_rules *rules, const char *path, script_file *file, char *why,
+                                  size_t room)
+{
+    int fd = open(path, O_PATH | O_CLOEXEC), error = errno;
+    procd_script_verdict verdict = PROCD_SCRIPT_STARTED;
+    const char *wrong = NULL;
+    struct stat st;
+
+    if (fd == -1) {
+        snprintf(why, room, "%s", strerror(error));
+        return error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG ? PROCD_SCRIPT_MISSING
+               : error == EMFILE || error == ENFILE || error == ENOMEM      ? PROCD_SCRIPT_BUSY
+                                                                            : PROCD_SCRIPT_FORBIDDEN;
+    }
+    if (fstat(fd, &st) != 0 || st.st_nlink == 0 || !path_of(fd, file->path)) {
+        verdict = PROCD_SCRIPT_MISSING;
+        wrong = "it has no path any more";
+    }
+    else if ((wrong = judge(rules, &st, file))) {
+        verdict = PROCD_SCRIPT_FORBIDDEN;
+    }
+    close(fd);
+    snprintf(why, room, "%s", wrong ? wrong : "");
+    return verdict;
+}

@@ -1,0 +1,317 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/* Starting a script: the file is checked, pipes are made, arguments and environment put together, and what the child of
+ * httpd needs is sent to it before anything can go wrong in exec: then it sees the end of the output, and the log says
+ * why. */
+#include "script.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The kernel allows a quarter of the stack's limit, which is 2 MB of 8: what it would not take is refused while it can
+ * still be said. */
+#define EXEC_MAX ((size_t)1536 * 1024)
+
+/* ------------------------------------------------------------------ answers */
+
+static void send_answer(int control, procd_script_verdict verdict, pid_t pid, const char *why, const int *fds, int n)
+{
+    procd_script_answer_message answer = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, (uint16_t)verdict, (int32_t)pid, "" };
+
+    snprintf(answer.why, sizeof(answer.why), "%s", why);
+    (void)procd_script_answer_send(control, &answer, fds, n); /* who has left meanwhile is seen by the end of control */
+}
+
+void script_refuse(const group *g, int control, procd_script_verdict verdict, const char *path, const char *why)
+{
+    if (g) {
+        manager_log(verdict == PROCD_SCRIPT_MISSING ? LEVEL_INFO : LEVEL_ERROR, g, "PRD0610: group %s: %.300s: %s",
+                    g->name, path, why);
+    }
+    send_answer(control, verdict, 0, why, NULL, 0);
+    close(control);
+}
+
+/* ------------------------------------------------------------------ pipes */
+
+typedef struct pipes {
+    int in[2], out[2], log[2];
+} pipes;
+
+static void close_pair(int pair[2])
+{
+    for (int i = 0; i < 2; i++) {
+        if (pair[i] != -1) {
+            close(pair[i]);
+            pair[i] = -1;
+        }
+    }
+}
+
+/* `ours` is the end that must not block; the other one is given to the script's user, so that /dev/stdin and /dev/stdout
+ * can be opened. */
+static int make_pipe(int pair[2], int ours, const group *g)
+{
+    if (pipe2(pair, O_CLOEXEC) != 0) {
+        pair[0] = pair[1] = -1;
+        return -1;
+    }
+    fcntl(pair[ours], F_SETFL, O_NONBLOCK);
+    if (geteuid() == 0 && fchown(pair[1 - ours], g->id.uid, (gid_t)-1) != 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int make_pipes(pipes *p, const group *g, int has_body)
+{
+    memset(p, -1, sizeof(*p));
+    if ((!has_body || make_pipe(p->in, 1, g) == 0) && make_pipe(p->out, 0, g) == 0
+        && log_pipe(&p->log[0], &p->log[1], geteuid() == 0 ? g->id.uid : (uid_t)-1) == 0) {
+        return 0;
+    }
+    close_pair(p->in);
+    close_pair(p->out);
+    return -1;
+}
+
+/* ------------------------------------------------------------------ arguments and environment */
+
+typedef struct words {
+    char **list;
+    int n;
+    size_t bytes;
+} words;
+
+/* What goes into the environment: a variable of the definition stands for one of the request. */
+static int is_wanted(const group *g, const char *pair)
+{
+    const procd_groupdef *def = g->def;
+
+    if (!script_env_is_sane(pair) || script_env_has(g->cgi->env, pair)) {
+        return 0;
+    }
+    if (!g->cgi->other_user || script_env_is_safe(pair)) {
+        return 1;
+    }
+    for (int i = 0; i < def->n_copy_environment; i++) {
+        size_t n = strlen(def->copy_environment[i]);
+
+        if (strncmp(pair, def->copy_environment[i], n) == 0 && pair[n] == '=') {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static size_t size_of(const group *g, const script_order *order, const script_file *file)
+{
+    const procd_script *s = order->strings;
+    const char *at = s->env;
+    size_t n = (size_t)g->def->argc + s->n_args + s->n_env + 16, bytes = 0;
+
+    for (char **e = g->cgi->env; *e; e++, n++) {
+        bytes += strlen(*e) + 1;
+    }
+    for (int i = 0; i < g->def->argc; i++) {
+        bytes += strlen(g->def->argv[i]) + 1;
+    }
+    for (uint32_t i = 0; i < s->n_env; i++) {
+        at += strlen(at) + 1;
+    }
+    bytes += (size_t)(at - s->args) + 4 * (strlen(file->path) + 1);
+    bytes += g->def->chroot_dir ? strlen(g->def->chroot_dir) + 1 : 0;
+    bytes += g->def->directory ? strlen(g->def->directory) + 1 : 0;
+    return bytes + n * (sizeof(char *) + 16) + (size_t)g->id.n_groups * sizeof(gid_t) + sizeof(g->def->limits) + 1024;
+}
+
+static char *keep(launch *l, const char *text, size_t len)
+{
+    char *copy = launch_piece(l, len + 1);
+
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    return copy;
+}
+
+static void add(launch *l, words *w, const char *text)
+{
+    size_t len = strlen(text);
+
+    w->list[w->n++] = keep(l, text, len);
+    w->list[w->n] = NULL;
+    w->bytes += len + 1 + sizeof(char *);
+}
+
+static words make_argv(launch *l, const group *g, const procd_script *s, const script_file *file)
+{
+    words w = { launch_piece(l, ((size_t)g->def->argc + s->n_args + 2) * sizeof(char *)), 0, 0 };
+    const char *at = s->args;
+
+    for (int i = 0; i < g->def->argc; i++) {
+        add(l, &w, g->def->argv[i]);
+    }
+    add(l, &w, g->def->argc ? file->path : file->path + file->dir_len + 1);
+    for (uint32_t i = 0; i < s->n_args && !g->def->argc; i++) {
+        add(l, &w, at);
+        at += strlen(at) + 1;
+    }
+    return w;
+}
+
+static words make_envp(launch *l, const group *g, const procd_script *s)
+{
+    size_t n = s->n_env + 1;
+    words w = { NULL, 0, 0 };
+    const char *at = s->env;
+
+    for (char **e = g->cgi->env; *e; e++) {
+        n++;
+    }
+    w.list = launch_piece(l, n * sizeof(char *));
+    w.list[0] = NULL;
+    for (char **e = g->cgi->env; *e; e++) {
+        add(l, &w, *e);
+    }
+    for (uint32_t i = 0; i < s->n_env; i++) {
+        if (is_wanted(g, at)) {
+            add(l, &w, at);
+        }
+        at += strlen(at) + 1;
+    }
+    return w;
+}
+
+static void describe_user(launch *l, const group *g)
+{
+    gid_t *groups = launch_piece(l, (size_t)g->id.n_groups * sizeof(gid_t) + 1);
+
+    if (g->id.n_groups) {
+        memcpy(groups, g->id.groups, (size_t)g->id.n_groups * sizeof(gid_t));
+    }
+    l->change_user = geteuid() == 0;
+    l->uid = g->id.uid;
+    l->gid = g->id.gid;
+    l->groups = groups;
+    l->n_groups = g->id.n_groups;
+}
+
+static void describe_rest(launch *l, const group *g, const script_file *file)
+{
+    const procd_groupdef *def = g->def;
+    procd_rlimit *limits = launch_piece(l, sizeof(def->limits));
+
+    memcpy(limits, def->limits, sizeof(def->limits));
+    l->limits = limits;
+    l->n_limits = def->n_limits;
+    l->has_nice = def->has_nice;
+    l->nice = def->nice;
+    l->umask_bits = def->umask_bits;
+    l->chroot_dir = def->chroot_dir ? keep(l, def->chroot_dir, strlen(def->chroot_dir)) : NULL;
+    l->directory = def->directory  ? keep(l, def->directory, strlen(def->directory))
+                   : file->dir_len ? keep(l, file->path, file->dir_len)
+                                   : "/";
+    l->program = def->argc ? l->argv[0] : keep(l, file->path, strlen(file->path));
+}
+
+/* @return NULL: no memory, or (*too_large) more than exec takes */
+static launch *prepare(const group *g, const script_order *order, const script_file *file, int *too_large)
+{
+    launch *l = launch_take(size_of(g, order, file));
+    words argv, envp;
+
+    *too_large = 0;
+    if (!l) {
+        return NULL;
+    }
+    argv = make_argv(l, g, order->strings, file);
+    envp = make_envp(l, g, order->strings);
+    l->argv = argv.list;
+    l->envp = envp.list;
+    if (argv.bytes + envp.bytes > EXEC_MAX) {
+        *too_large = 1;
+        launch_give(l);
+        return NULL;
+    }
+    describe_user(l, g);
+    describe_rest(l, g, file);
+    return l;
+}
+
+/* ------------------------------------------------------------------ starting */
+
+static int run(script *s, launch *l, pipes *p, const script_order *order)
+{
+    int fds[2] = { p->out[0], p->in[1] };
+    pid_t pid;
+
+    l->in = p->in[0];
+    l->out = p->out[1];
+    l->log = p->log[1];
+    pid = launch_run(l);
+    close(p->out[1]);
+    close(p->log[1]);
+    p->out[1] = p->log[1] = -1;
+    if (pid == -1) {
+        return -1;
+    }
+    send_answer(order->control, PROCD_SCRIPT_STARTED, pid, "", fds, order->has_body ? 2 : 1);
+    script_begin(s, pid, l, order->control, p->log[0]);
+    p->log[0] = -1;
+    return 0;
+}
+
+static void no_room(const group *g, const script_order *order, const char *what)
+{
+    char why[160];
+
+    snprintf(why, sizeof(why), "%s: %s", what, strerror(errno));
+    script_refuse(g, order->control, PROCD_SCRIPT_BUSY, order->strings->path, why);
+}
+
+void script_start(group *g, const script_order *order)
+{
+    script_rules rules;
+    script_file file;
+    char why[200];
+    procd_script_verdict verdict;
+    int too_large;
+    launch *l;
+    script *s;
+    pipes p;
+
+    script_rules_of(g, &rules);
+    verdict = script_check(&rules, order->strings->path, &file, why, sizeof(why));
+    if (verdict != PROCD_SCRIPT_STARTED) {
+        script_refuse(g, order->control, verdict, order->strings->path, why);
+        return;
+    }
+    l = prepare(g, order, &file, &too_large);
+    if (!l) {
+        script_refuse(g, order->control, too_large ? PROCD_SCRIPT_TOO_LARGE : PROCD_SCRIPT_BUSY, order->strings->path,
+                      too_large ? "its environment and arguments are more than exec takes" : "no memory");
+        return;
+    }
+    s = script_create(g);
+    if (!s || make_pipes(&p, g, order->has_body) != 0) {
+        no_room(g, order, s ? "cannot make its pipes" : "no place for one more process");
+    }
+    else {
+        if (run(s, l, &p, order) == 0) {
+            s = NULL;
+            l = NULL;
+        }
+        else {
+            no_room(g, order, "cannot fork");
+        }
+        close_pair(p.in);
+        close_pair(p.out);
+        close_pair(p.log);
+    }
+    if (s) {
+        script_free(s);
+    }
+    launch_give(l);
+}

@@ -1,0 +1,226 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/* sources: mod_procd/script_parse.c mod_procd/script_wire.c mod_procd/wire.c */
+/* Requests for scripts as a child of httpd sends them, and as one that was taken over might. */
+#include "procd_wire.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static procd_script_head head_of(uint32_t n_args, uint32_t n_env, size_t len)
+{
+    procd_script_head head = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, 0, 3, n_args, n_env, (uint32_t)len };
+
+    return head;
+}
+
+static const char *wrong(uint32_t n_args, uint32_t n_env, const char *bytes, size_t len)
+{
+    procd_script_head head = head_of(n_args, n_env, len);
+    char *copy = malloc(len ? len : 1); /* of its own, so that reading past it is seen */
+    procd_script s;
+    const char *why;
+
+    memcpy(copy, bytes, len);
+    why = procd_script_parse(&s, &head, copy, len);
+    free(copy);
+    return why;
+}
+
+#define WRONG(args, env, text) wrong(args, env, text, sizeof(text) - 1)
+
+static void what_is_asked_for(void **state)
+{
+    static const char text[] = "/cgi/x\0one\0two\0A=1\0B=";
+    procd_script_head head = head_of(2, 2, sizeof(text));
+    procd_script s;
+
+    (void)state;
+    assert_null(procd_script_parse(&s, &head, text, sizeof(text)));
+    assert_string_equal(s.path, "/cgi/x");
+    assert_string_equal(s.args, "one");
+    assert_string_equal(s.env, "A=1");
+    assert_int_equal(s.n_args, 2);
+    assert_int_equal(s.n_env, 2);
+}
+
+static void what_is_refused(void **state)
+{
+    procd_script_head head = head_of(0, 0, 3);
+    procd_script s;
+
+    (void)state;
+    assert_null(WRONG(0, 0, "/x\0"));
+    assert_non_null(WRONG(0, 0, ""));
+    assert_non_null(WRONG(0, 0, "/x"));  /* no end */
+    assert_non_null(WRONG(0, 0, "x\0")); /* not absolute */
+    assert_non_null(WRONG(0, 0, "\0"));
+    assert_non_null(WRONG(0, 0, "/x\0/y\0")); /* more than was said */
+    assert_non_null(WRONG(0, 1, "/x\0"));     /* less */
+    assert_non_null(WRONG(1, 0, "/x\0a"));
+    assert_non_null(WRONG(0, 1, "/x\0A\0")); /* no pair */
+    assert_non_null(WRONG(0, 1, "/x\0=b\0"));
+    assert_non_null(WRONG(0xffffffffu, 0, "/x\0"));
+    assert_non_null(WRONG(0, 0xffffffffu, "/x\0"));
+    head.version++;
+    assert_non_null(procd_script_parse(&s, &head, "/x", 3));
+    head = head_of(0, 0, 3);
+    head.flags = 0x80;
+    assert_non_null(procd_script_parse(&s, &head, "/x", 3));
+    head = head_of(0, 0, 4);
+    assert_non_null(procd_script_parse(&s, &head, "/x", 3));
+}
+
+static void one_that_is_too_long(void **state)
+{
+    size_t len = 4 + 2 + PROCD_SCRIPT_STRING_MAX;
+    char *bytes = calloc(1, len);
+
+    (void)state;
+    memcpy(bytes, "/x\0A=", 5);
+    memset(bytes + 5, 'x', len - 6);
+    assert_non_null(wrong(0, 1, bytes, len));
+    bytes[len - 4] = '\0';
+    assert_null(wrong(0, 1, bytes, len - 3));
+    free(bytes);
+}
+
+typedef struct pair {
+    int fd[2];
+} pair;
+
+static int setup(void **state)
+{
+    pair *p = calloc(1, sizeof(*p));
+
+    *state = p;
+    return socketpair(AF_UNIX, SOCK_SEQPACKET, 0, p->fd);
+}
+
+static int teardown(void **state)
+{
+    pair *p = *state;
+
+    close(p->fd[0]);
+    close(p->fd[1]);
+    free(p);
+    return 0;
+}
+
+static int receive(pair *p, procd_script_head *head, char *buf, char **bytes)
+{
+    int control, rv = procd_script_receive(p->fd[1], head, buf, bytes, &control);
+
+    if (control != -1) {
+        close(control);
+    }
+    return rv;
+}
+
+/* Short ones in the message, long ones in a memfd; both come as they were sent. */
+static void what_arrives(void **state)
+{
+    static char buf[PROCD_SCRIPT_INLINE];
+    size_t lengths[] = { 3, PROCD_SCRIPT_INLINE, PROCD_SCRIPT_INLINE + 1, PROCD_SCRIPT_MAX };
+
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        procd_script_head head = { .group = 7 }, got;
+        char *sent = malloc(lengths[i]), *bytes;
+
+        memset(sent, 'y', lengths[i]);
+        if (procd_script_send(((pair *)*state)->fd[0], &head, sent, lengths[i], 1) != 0) {
+            fail_msg("%zu: %s", lengths[i], strerror(errno));
+        }
+        assert_int_equal(receive(*state, &got, buf, &bytes), 1);
+        assert_int_equal(got.group, 7);
+        assert_int_equal(got.len, lengths[i]);
+        assert_memory_equal(bytes, sent, lengths[i]);
+        if (bytes != buf) {
+            free(bytes);
+        }
+        free(sent);
+    }
+}
+
+static void what_is_not_sent(void **state)
+{
+    procd_script_head head = { .group = 7 };
+    char *big = calloc(1, PROCD_SCRIPT_MAX + 1);
+
+    assert_int_equal(procd_script_send(((pair *)*state)->fd[0], &head, big, PROCD_SCRIPT_MAX + 1, 1), -1);
+    assert_int_equal(errno, E2BIG);
+    free(big);
+}
+
+/* A descriptor that is not a sealed memfd of that size: the manager must not read from it. */
+static void what_a_forger_sends(void **state)
+{
+    static char buf[PROCD_SCRIPT_INLINE];
+    procd_script_head head = head_of(0, 0, 5), got;
+    struct iovec iov = { &head, sizeof(head) };
+    int fds[3] = { 1, memfd_create("t", MFD_ALLOW_SEALING), 1 };
+    pair *p = *state;
+    char *bytes;
+
+    assert_int_equal(write(fds[1], "/x\0\0", 5), 5);
+    for (int n = 0; n <= 3; n++) { /* none, no strings, not sealed, too many */
+        assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds, n), sizeof(head));
+        assert_int_equal(receive(p, &got, buf, &bytes), -1);
+        assert_int_equal(errno, EPROTO);
+    }
+    close(fds[1]);
+    iov.iov_len = 4;
+    assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds, 1), 4);
+    assert_int_equal(receive(p, &got, buf, &bytes), -1);
+    assert_int_equal(receive(p, &got, buf, &bytes), -1);
+    assert_int_equal(errno, EAGAIN);
+}
+
+static void the_answer(void **state)
+{
+    procd_script_answer_message sent = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, PROCD_SCRIPT_STARTED, 77, "" }, got;
+    int fds[2] = { 0, 1 }, received[2];
+    pair *p = *state;
+
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(procd_script_answer_send(p->fd[0], &sent, fds, 1), 0);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), 1);
+    assert_int_equal(got.pid, 77);
+    assert_true(received[0] > 1 && received[1] == -1);
+    close(received[0]);
+    sent.verdict = PROCD_SCRIPT_MISSING;
+    strcpy(sent.why, "no such file");
+    assert_int_equal(procd_script_answer_send(p->fd[0], &sent, NULL, 0), 0);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), 1);
+    assert_string_equal(got.why, "no such file");
+    sent.verdict = PROCD_SCRIPT_STARTED; /* without a descriptor */
+    assert_int_equal(procd_script_answer_send(p->fd[0], &sent, NULL, 0), 0);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), -1);
+    assert_int_equal(errno, EPROTO);
+    shutdown(p->fd[0], SHUT_RDWR);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_asked_for),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(one_that_is_too_long),
+        cmocka_unit_test_setup_teardown(what_arrives, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_sent, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_forger_sends, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_answer, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
