@@ -124,8 +124,8 @@ static int rewrite_script(const vars *v, script_names *s)
     return renamed < 0 ? -1 : 0;
 }
 
-/** @return 0, or -1: failed */
-static int find_script(const vars *v, script_names *s)
+/** The names as httpd sees the files. @return the document root as it was set, NULL: failed */
+static const char *find_names(const vars *v, script_names *s)
 {
     const pc_rewrite *rewrite = v->route->dir->rewrite;
     const pc_script *script = v->route->dir->script;
@@ -144,14 +144,34 @@ static int find_script(const vars *v, script_names *s)
         }
     }
     if (rewrite && rewrite->script && rewrite_script(v, s)) {
-        return -1;
+        return NULL;
     }
     if (v->route->script_file) {
         s->file = v->route->script_file;
     }
+    return docroot;
+}
+
+/** @return 0, or -1: failed */
+static int find_script(const vars *v, script_names *s)
+{
+    const pc_script *script = v->route->dir->script;
+    const char *docroot = find_names(v, s);
+
+    if (!docroot) {
+        return -1;
+    }
     s->file = pc_script_inside(script, s->file);
     s->docroot = pc_script_inside(script, docroot);
     return 0;
+}
+
+const char *pc_cgi_script(request_rec *r, const pc_route *route)
+{
+    const vars v = { .r = r, .route = route };
+    script_names s;
+
+    return find_names(&v, &s) ? s.file : "";
 }
 
 /** FastCGI 1.0, 6.3: an authorizer is not told how the path is split. */

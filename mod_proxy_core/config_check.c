@@ -14,6 +14,7 @@
 
 #include "config_backend.h"
 #include "config_roles.h"
+#include "script_link.h"
 #include "config_pool.h"
 #include "config_values.h"
 #include "mod_procd.h"
@@ -346,6 +347,9 @@ static void finish_pool(void *baton, server_rec *s, pc_pool_conf *pool)
         finish_backend(c, pool, &APR_ARRAY_IDX(written, i, pc_backend_conf), pool->backends);
     }
     check_backends(c, pool);
+    if ((wrong = pc_script_check_pool(c->ptemp, s, pool))) {
+        complain(c, pool_label(c, pool), "%s", wrong);
+    }
     if (pool->tls && (wrong = pc_tls_check(c->pconf, c->ptemp, s, pool))) {
         complain(c, pool_label(c, pool), "%s", wrong);
     }

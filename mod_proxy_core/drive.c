@@ -101,8 +101,9 @@ int pc_drive_wait(pc_exchange *x, apr_interval_time_t max)
             n = add(p, n, x->link->fd, backend_events(x));
         }
         else {
-            n = add(p, n, x->link->fd, backend_events(x) & POLLIN);
-            n = add(p, n, x->link->out_fd, backend_events(x) & POLLOUT);
+            /* one that nothing is wanted of would still say that its other end is closed, again and again */
+            n = add(p, n, backend_events(x) & POLLIN ? x->link->fd : -1, POLLIN);
+            n = add(p, n, backend_events(x) & POLLOUT ? x->link->out_fd : -1, POLLOUT);
         }
     }
     if (x->tunnel && !pc_tunnel_watches_client(x)) {

@@ -13,6 +13,7 @@
  */
 #include "exchange.h"
 #include "clock.h"
+#include "script_link.h"
 
 #include "http_core.h"
 #include "http_log.h"
@@ -273,12 +274,16 @@ static pc_step step_greeting(pc_exchange *x)
 
 static pc_step step_connecting(pc_exchange *x)
 {
+    int script = pc_script_leased(&x->lease);
     apr_status_t rv;
 
-    if (!x->link) {
-        if (!x->connect_at) {
-            x->connect_at = x->now;
-        }
+    if (!x->connect_at) {
+        x->connect_at = x->now;
+    }
+    if (script) {
+        rv = pc_script_connect(x);
+    }
+    else if (!x->link) {
         do {
             rv = pc_link_get(x->pool, &x->lease, !x->free_retry, &x->link);
             /* closed meanwhile, or bytes that nobody asked for and that must not become somebody's answer */
@@ -299,9 +304,12 @@ static pc_step step_connecting(pc_exchange *x)
         return x->link->greeting ? step_greeting(x) : connected(x);
     }
     if (rv == APR_EINPROGRESS || rv == APR_EAGAIN) {
-        x->want = rv == APR_EAGAIN ? 0 : PC_WANT_BACKEND_WRITE;
+        x->want = rv == APR_EAGAIN ? 0 : script ? PC_WANT_BACKEND_READ : PC_WANT_BACKEND_WRITE;
         x->due = rv == APR_EAGAIN ? PC_DUE_RETRY_CONNECT : PC_DUE_NOTHING;
         return PC_STEP_WAIT;
+    }
+    if (script) {
+        return pc_script_failed(x, rv);
     }
     {
         char buf[120];
@@ -446,7 +454,12 @@ static void due_of_talk(pc_exchange *x)
     if (x->body == PC_BODY_EXPECTED && !x->iov_n) {
         due_at(x, PC_DUE_CONTINUE, x->last_write, EXPECT_WAIT < t->first ? EXPECT_WAIT : t->first / 2);
     }
-    if (x->want & PC_WANT_BACKEND_WRITE) {
+    /* a script need not read what it was sent: how long it may take is said by the other times */
+    if ((x->want & PC_WANT_BACKEND_WRITE) && x->link->fd != x->link->out_fd) {
+        due_at(x, x->head_at ? PC_DUE_IDLE : PC_DUE_FIRST, x->last_read > x->last_write ? x->last_read : x->last_write,
+               x->head_at ? t->idle : t->first);
+    }
+    else if (x->want & PC_WANT_BACKEND_WRITE) {
         due_at(x, PC_DUE_SEND, x->last_write, t->send);
     }
     if (x->want & PC_WANT_CLIENT_READ) {

@@ -15,6 +15,7 @@
  *   hold.c      answers that wait for their client
  *   tunnel.c    behind 101: another protocol               trailers.c  fields behind a body
  *   authorizer.c, filter.c  FastCGI's other roles
+ *   script_link.c  CGI: a script's pipes for a connection
  */
 #ifndef PC_EXCHANGE_H
 #define PC_EXCHANGE_H
@@ -212,6 +213,8 @@ int pc_exchange_finish(pc_exchange *x);
 apr_status_t pc_greet(pc_exchange *x);
 
 /* send.c */
+/** The fields or variables of the request, made once. @return OK or an HTTP status */
+int pc_send_fields(pc_exchange *x);
 /** Make the head of this try. @return OK or an HTTP status */
 int pc_send_prepare(pc_exchange *x);
 /** Send what can be sent, but not so much that the answer would have to wait. @return 1: something moved, 2: and there is

@@ -10,6 +10,7 @@
  * One line in the log for each failure that a client sees, and one at info for each that it does not.
  */
 #include "exchange.h"
+#include "script_link.h"
 
 #include "http_log.h"
 
@@ -152,6 +153,9 @@ static int may_retry(pc_exchange *x, pc_stage stage, pc_cause cause)
 
 static void mark_tried(pc_exchange *x)
 {
+    if (pc_script_leased(&x->lease)) {
+        return; /* each try is another process anyhow */
+    }
     if (x->lease.backend->kind == PC_BACKEND_SPAWN) {
         x->choice.avoid = x->lease.proc.instance; /* another process of the group may serve it */
         return;

@@ -6,10 +6,12 @@
 #include "clock.h"
 #include "linger.h"
 #include "balancers/balancers.h"
+#include "protocols/cgi.h"
 #include "protocols/fastcgi.h"
 #include "protocols/http.h"
 #include "protocols/scgi.h"
 #include "protocols/uwsgi.h"
+#include "script_link.h"
 #include "status.h"
 #include "tls.h"
 #include "turn.h"
@@ -88,6 +90,9 @@ static int handler(request_rec *r)
     pc_exchange *x;
     int rc = pc_route_find(r, &route);
 
+    if (rc == OK && route->pool->codec == &pc_cgi_codec) {
+        rc = pc_script_permitted(r);
+    }
     if (rc != OK) {
         return rc;
     }
@@ -128,6 +133,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         || ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL) {
         return rc;
     }
+    pc_script_init();
     if (pc_pool_init(pconf, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -182,6 +188,7 @@ static void register_hooks(apr_pool_t *p)
 
     ap_register_provider(p, PC_CODEC_GROUP, pc_http_codec.name, PC_CODEC_VERSION, &pc_http_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_https_codec.name, PC_CODEC_VERSION, &pc_https_codec);
+    ap_register_provider(p, PC_CODEC_GROUP, pc_cgi_codec.name, PC_CODEC_VERSION, &pc_cgi_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_fastcgi_codec.name, PC_CODEC_VERSION, &pc_fastcgi_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_scgi_codec.name, PC_CODEC_VERSION, &pc_scgi_codec);
     ap_register_provider(p, PC_CODEC_GROUP, pc_uwsgi_codec.name, PC_CODEC_VERSION, &pc_uwsgi_codec);

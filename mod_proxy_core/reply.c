@@ -150,6 +150,7 @@ static pc_step answer_ended(pc_exchange *x, const pc_event *ev, int left_over)
     }
     x->answered = 1;
     x->app_status = ev->app_status;
+    x->link->whole = 1;
     pc_exchange_release(x, PC_OUTCOME_OK, keep);
     if (x->instead) {
         return pc_exchange_end(x, OK, x->instead_state);

@@ -53,6 +53,10 @@ const char *pc_http_target(request_rec *r, const pc_route *route);
  *  @return array of pc_field in r->pool, or NULL: rewriting failed, and that was logged */
 apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length);
 
+/** The file that is the script, as httpd names it: SCRIPT_FILENAME before ProxyCoreScript chroot=, and whatever
+ *  ProxyCoreSetEnv says. */
+const char *pc_cgi_script(request_rec *r, const pc_route *route);
+
 /** The request's fields for HTTP codecs, by handler-facts 2.7 in that order: hop-by-hop removed, then forwarding fields
  *  added; no Host, Connection, Content-Length, Transfer-Encoding, Expect (the codec writes these).
  *  @param target  gets the request-target

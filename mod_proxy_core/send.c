@@ -60,6 +60,11 @@ static int build_fields(pc_exchange *x)
     return OK;
 }
 
+int pc_send_fields(pc_exchange *x)
+{
+    return x->msg.fields ? OK : build_fields(x);
+}
+
 void pc_send_reset(pc_exchange *x)
 {
     x->iov_first = x->iov_n = 0;
@@ -72,15 +77,13 @@ void pc_send_reset(pc_exchange *x)
 int pc_send_prepare(pc_exchange *x)
 {
     const char *refused;
+    int rc = pc_send_fields(x);
 
     pc_send_reset(x);
-    if (!x->msg.fields) {
-        int rc = build_fields(x);
-
-        if (rc != OK) {
-            return rc;
-        }
+    if (rc != OK) {
+        return rc;
     }
+    x->any_sent = x->link->begun;
     memset(x->codec_state, 0, x->codec->state_size);
     x->codec->start(x->codec_state, x->r->pool, &x->msg);
     refused = x->codec->head(x->codec_state, &x->head);
@@ -288,11 +291,21 @@ static void advance(pc_exchange *x, size_t n)
     }
 }
 
+/* Where the end of the request is something that is done, not said. */
+static void say_sent(pc_exchange *x)
+{
+    if (x->link->out_fd != x->link->fd && x->link->out_fd != -1) {
+        pc_perch_forget_link(x);
+        (void)pc_link_shut(x->link);
+    }
+}
+
 /* A backend that takes no more may have answered nevertheless: stop sending, keep reading. */
 static int write_failed(pc_exchange *x)
 {
     x->iov_n = 0;
     x->body = PC_BODY_STOPPED;
+    say_sent(x);
     x->eof = !x->any_sent && x->link->reused; /* nothing of it arrived: a stale connection for certain */
     return 1;
 }
@@ -336,6 +349,9 @@ int pc_send_some(pc_exchange *x, pc_step *step)
         if (++lots == LOTS_AT_ONCE) {
             return 2;
         }
+    }
+    if (x->body == PC_BODY_SENT && !x->iov_n) {
+        say_sent(x);
     }
     return moved;
 }

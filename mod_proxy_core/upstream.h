@@ -45,6 +45,8 @@ struct pc_link {
     unsigned greeting : 1;         /* connected, and pc_greet() has not come to its end */
     unsigned read_needs_write : 1; /* what stopped recv() is that nothing can be written (TLS) */
     unsigned write_needs_read : 1; /* the other way round */
+    unsigned begun : 1;            /* with the connection the request has begun: it is as good as sent */
+    unsigned whole : 1;            /* the answer was whole */
     int backend;
     apr_uint64_t instance; /* procd's process, 0 otherwise */
     apr_time_t born;
