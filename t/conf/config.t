@@ -168,7 +168,7 @@ good 'http has a usual port', backend('127.0.0.1');
 
 bad 'F2: an unknown protocol', "<ProxyCore a>\nProxyCoreProtocol foo\n</ProxyCore>", qr/ProxyCoreProtocol: 'foo'/, qr/fastcgi, http/;
 bad "a protocol of later: $_", "<ProxyCore a>\nProxyCoreProtocol $_\n</ProxyCore>", qr/$_ is not available in this version/
-    for qw(cgi app);
+    for qw(app);
 bad 'no protocol', "<ProxyCore a>\nProxyCoreBackend 127.0.0.1:1\n</ProxyCore>", qr/<ProxyCore a>: ProxyCoreProtocol is missing/;
 bad 'no backend', "<ProxyCore a>\nProxyCoreProtocol http\n</ProxyCore>", qr/ProxyCoreBackend is missing/;
 bad 'only backups', backend('127.0.0.1:1 backup'), qr/every ProxyCoreBackend is a backup/;
@@ -306,7 +306,7 @@ bad 'strip= without a slash', pool() . "\nProxyCorePass app strip=x", qr/strip=x
 bad 'check-local=maybe', pool() . "\nProxyCorePass app check-local=maybe", qr/accepted is on or off/;
 bad 'off with an argument', pool() . "\nProxyCorePass off strip=/x", qr/off takes no argument/;
 bad 'no argument', 'ProxyCorePass', qr/takes the name of a <ProxyCore> pool/;
-bad 'an inline address of an unknown protocol', 'ProxyCorePass ftp://127.0.0.1:1', qr/'ftp' is not known; accepted: fastcgi, http/;
+bad 'an inline address of an unknown protocol', 'ProxyCorePass ftp://127.0.0.1:1', qr/'ftp' is not known; accepted: cgi, fastcgi, http/;
 bad 'an inline address with a path', 'ProxyCorePass http://127.0.0.1:1/x', qr/is not an address/;
 bad 'inline addresses that differ in case only',
     "<Location /a>\nProxyCorePass fastcgi://unix:/run/A\n</Location>\n<Location /b>\nProxyCorePass fastcgi://unix:/run/a\n</Location>",
