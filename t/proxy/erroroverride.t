@@ -94,6 +94,7 @@ my $conn; # the backend's side, kept between requests
 
 # The connection that the next request comes on: the kept one, or a new one, as another child of httpd makes it.
 sub wait_request {
+    my (%arg) = @_;
     my $end = time + 10;
     while (time < $end) {
         if ($conn && !$conn->eof) {
@@ -104,7 +105,7 @@ sub wait_request {
         $conn = $new;
         last;
     }
-    return $conn->read_request || die 'nobody came';
+    return $conn->read_request(%arg) || die 'nobody came';
 }
 
 # A request on $client (or a new one), answered with this head and body; the backend's side stays open.
@@ -158,8 +159,21 @@ is $res->{body}, "our 404\n", 'and then our page';
 $res = ask('/all/x', '404 No', '', 'x', method => 'POST', body => 'a body');
 is $res->{body}, "our 404\n", 'POST';
 
-# One connection of the client's for several errors.
+# A body that the backend does not want, of which not all has come.
 my $client = $s->connect;
+$client->send("POST /all/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome of it");
+wait_request(body => 0);
+$conn->send("HTTP/1.1 413 Too Large\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx");
+$conn->close;
+undef $conn;
+$res = $client->read_response(timeout => 5);
+is $res->{status}, 413, 'before the body was whole';
+like $res->{body}, qr/Request Entity Too Large/, 'our page';
+is $res->{head}->h('Connection'), 'close', 'and the connection ends';
+$client->close;
+
+# One connection of the client's for several errors.
+$client = $s->connect;
 for my $i (1 .. 3) {
     $client->send("GET /all/x HTTP/1.1\r\nHost: a\r\n\r\n");
     wait_request();

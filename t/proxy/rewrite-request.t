@@ -115,6 +115,9 @@ $s->{conf} = <<"CONF" . $conf;
     ProxyCorePass http
     ProxyCoreRewriteRequest X-A "^\$" "a\\r\\nX-Injected: 1"
 </Location>
+<If "%{QUERY_STRING} == 'if'">
+    ProxyCoreRewriteRequest X-If "^\$" "if"
+</If>
 <Location /limit/>
     ProxyCorePass http
     ProxyCoreRewriteRequest X-A "(*LIMIT_MATCH=100)^(a+)+\$" "b"
@@ -298,6 +301,9 @@ is $v->{'X-Order'}, 'pool,section', 'and come before the section\'s';
 is seen('/ruled/inner/x')->{'X-Order'}, 'pool,section,inner', 'an inner section adds';
 is seen('/ruled/inner/off/x')->{'X-Order'}, 'alone', 'off forgets what came from outside';
 is seen('/ruled/inner/off/x')->{'X-Pool'}, undef, 'the pool\'s, too';
+
+is seen('/ruled/x?if')->{'X-If'}, 'if', '<If>';
+is seen('/ruled/x?other')->{'X-If'}, undef, '<If> that does not hold';
 
 # ---------------------------------------------------------------- what a script is called
 
