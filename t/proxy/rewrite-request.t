@@ -12,6 +12,7 @@ use Test::More;
 use ProxyCore::Backend;
 use ProxyCore::Client;
 use ProxyCore::FCGI qw(read_fcgi fcgi_answer);
+use ProxyCore::Gateway qw(read_scgi read_uwsgi);
 use ProxyCore::Server;
 use ProxyCore::Util qw(work_dir poll_until backend_program start_child free_port spew);
 
@@ -56,6 +57,13 @@ C
 C
 );
 my $conf = '';
+# The other protocols that take CGI variables.
+my %gateway = map { $_ => ProxyCore::Backend->new } qw(scgi uwsgi);
+for my $kind (sort keys %gateway) {
+    $conf .= "<Location /$kind/>\n    ProxyCorePass $kind://@{[$gateway{$kind}->address]} strip=/$kind\n"
+        . "    ProxyCoreRewriteRequest _uri \"^/proxyme\" \"\"\n    ProxyCoreRewriteRequest _docroot \"^.*\" \"/srv/$kind\"\n"
+        . "    ProxyCoreRewriteRequest X-Set \"^\$\" \"set\"\n    ProxyCoreScript .py\n</Location>\n";
+}
 for my $kind (qw(http app)) {
     for my $name (sort keys %rules) {
         $conf .= "<Location /$kind/$name/>\n    ProxyCorePass $kind strip=/$kind/$name\n$rules{$name}</Location>\n";
@@ -291,6 +299,17 @@ for my $kind (qw(http app)) {
     like $res->{body}, $kind eq 'http' ? qr{^line=GET /x\?y }m : qr{^REQUEST_URI=/x\?y$}m, "HTTP/2, $kind: _uri";
     $res = ProxyCore::Client->fetch($s, 'GET', "/$kind/field/x", front => 'h2');
     like $res->{body}, $kind eq 'http' ? qr/^X-Chain: two$/m : qr/^HTTP_X_CHAIN=two$/m, "HTTP/2, $kind: a field";
+}
+
+for my $kind (sort keys %gateway) {
+    my $client = ProxyCore::Client->start($s, 'GET', "/$kind/proxyme/x.py/info?q", front => 'h1');
+    my $conn = $gateway{$kind}->accept or die 'nobody came';
+    my $p = ($kind eq 'scgi' ? read_scgi($conn) : read_uwsgi($conn))->{params};
+    is_deeply [@$p{qw(REQUEST_URI QUERY_STRING SCRIPT_NAME PATH_INFO DOCUMENT_ROOT SCRIPT_FILENAME HTTP_X_SET)}],
+        ['/x.py/info?q', 'q', '/x.py', '/info', "/srv/$kind", "/srv/$kind/x.py", 'set'], "$kind: the same";
+    $conn->send("Status: 200 OK\r\n\r\n");
+    $conn->close;
+    is $client->finish->{status}, 200, "$kind: answered";
 }
 
 # ---------------------------------------------------------------- pools, sections
