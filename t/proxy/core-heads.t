@@ -37,9 +37,9 @@ sub play {
 
 # Fields that no backend may send: the answer is 502. Text is what stands between status line and the empty line.
 my @bad = (
-    ['NUL in a value', "X-A: a\0b\r\n"],
+    ['NUL in a value (CVE-2022-37436)', "X-A: a\0b\r\n"],
     ['NUL in a name', "X\0A: b\r\n"],
-    ['bare CR in a value', "X-A: a\rb\r\n"],
+    ['bare CR in a value (CVE-2023-27522)', "X-A: a\rb\r\n"],
     ['control character in a value', "X-A: a\1b\r\n"],
     ['DEL in a value', "X-A: a\x7fb\r\n"],
     ['space before the colon', "X-A : b\r\n"],
@@ -60,7 +60,7 @@ my @bad = (
     ['Content-Length with a tail', "Content-Length: 1 1\r\n"],
     ['Content-Length empty', "Content-Length:\r\n"],
     ['Content-Length overflow', "Content-Length: 99999999999999999999999\r\n"],
-    ['field of 1 MB', 'X-A: ' . 'a' x 1_048_576 . "\r\n"],
+    ['field of 1 MB (CVE-2014-3583)', 'X-A: ' . 'a' x 1_048_576 . "\r\n"],
     ['100000 fields', "X-A: b\r\n" x 100_000],
 );
 for my $case (@bad) {
@@ -87,13 +87,13 @@ my @bad_http = (
     ['status 600', "HTTP/1.1 600 OK\r\n\r\n"],
     ['status not a number', "HTTP/1.1 abc OK\r\n\r\n"],
     ['control character in the reason', "HTTP/1.1 200 O\1K\r\n\r\n"],
-    ['bare CR in the reason', "HTTP/1.1 200 O\rK\r\n\r\n"],
+    ['bare CR in the reason (CVE-2026-33523)', "HTTP/1.1 200 O\rK\r\n\r\n"],
     ['bare LF as line end', "HTTP/1.1 200 OK\nContent-Length: 0\n\n"],
     ['an unknown transfer coding', "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx"],
     ['chunked not last', "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"],
     ['chunked twice', "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"],
-    ['101 that nobody asked for', "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
-    ['too many interim heads', "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" x 30 . "HTTP/1.1 200 OK\r\n\r\n"],
+    ['101 that nobody asked for (CVE-2019-17567)', "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
+    ['too many interim heads (CVE-2008-2364)', "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" x 30 . "HTTP/1.1 200 OK\r\n\r\n"],
 );
 for my $case (@bad_http) {
     my ($what, $bytes) = @$case;

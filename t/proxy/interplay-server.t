@@ -30,6 +30,7 @@ $pools
 <ProxyCore one>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend @{[$b{fcgi}->address]} max=1
+    ProxyCoreKeepAlive off
     ProxyCoreQueue 10 timeout=20s
 </ProxyCore>
 <Location /one/>
@@ -208,7 +209,8 @@ poll_until { 0 } 2.2;
 ok $c2->quiet(0.05), 'a request that waits in the queue is not timed out by mod_reqtimeout';
 
 # The scoreboard while requests are parked or wait.
-my $page = $s->get('/server-status?auto')->{body};
+my $page; # event tells of its connections once a second
+poll_until { $page = $s->get('/server-status?auto')->{body}; mpm() ne 'event' || $page =~ /^BusyWorkers: 1$.*^ConnsAsyncWaitIO: 2$/ms } 5;
 like $page, qr/^BusyWorkers: \d+$/m, 'server-status answers while requests wait';
 my ($busy) = $page =~ /^BusyWorkers: (\d+)$/m;
 if (mpm() eq 'event') {
