@@ -32,6 +32,8 @@
 
 /** Most plain bytes in a record. */
 #define RECORD_MAX 16384
+/** So many times an idle connection may have had something to say before it is given up. */
+#define STALE_LOOKS 8
 
 static const unsigned char alpn[] = "\x08http/1.1";
 
@@ -331,21 +333,27 @@ static int tls_shut(pc_link *link)
     return rc >= 0;
 }
 
-/* Tickets and key updates of an idle connection are not an answer; SSL_peek() takes them in. */
+/* Tickets and key updates of an idle connection are not an answer; SSL_peek() takes them in, and may stop behind one: what
+ * follows it, an end for instance, is seen by the next. */
 static int tls_stale(pc_link *link)
 {
     tls_state *t = link->data;
-    size_t n;
-    char c;
-    int rc;
+    int looks = t->over ? 0 : STALE_LOOKS;
 
-    if (t->over) {
-        return 1;
-    }
-    ERR_clear_error();
-    rc = SSL_peek_ex(t->ssl, &c, 1, &n);
-    if (!rc && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ) {
-        return 0;
+    while (looks--) {
+        uint64_t before = BIO_number_read(SSL_get_rbio(t->ssl));
+        size_t n;
+        char c;
+        int rc;
+
+        ERR_clear_error();
+        rc = SSL_peek_ex(t->ssl, &c, 1, &n);
+        if (rc || SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ) {
+            break;
+        }
+        if (BIO_number_read(SSL_get_rbio(t->ssl)) == before) {
+            return 0;
+        }
     }
     ERR_clear_error();
     return 1;

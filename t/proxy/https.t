@@ -76,6 +76,34 @@ $conf .= <<"CONF";
 </ProxyCore>
 @{[map { "<Location /$_/>\n ProxyCorePass $_ strip=/$_\n</Location>\n" } qw(peer once twelve)]}
 CONF
+# Between the two, a relay that gathers what the backend says for a while and then sends it in one piece: session tickets
+# and the answer arrive together.
+my $relay = ProxyCore::Backend->new;
+$relay->serve(sub {
+    my ($k) = @_;
+    my $up = ProxyCore::Conn->connect(port => $peer->tls_port);
+    while (!$k->eof && !$up->eof) {
+        $up->send($k->read_some);
+        my $said = $up->read_some;
+        if ($said ne '') {
+            select undef, undef, undef, 0.1;
+            $k->send($said . $up->read_some);
+        }
+        IO::Select->new($k->sock, $up->sock)->can_read(1);
+    }
+});
+$conf .= <<"CONF";
+<ProxyCore relayed>
+    ProxyCoreProtocol https
+    ProxyCoreBackend localhost:$relay->{port}
+    ProxyCoreTLS ca=@{[$ca->file]}
+    ProxyCoreTimeout first=3s idle=3s
+    ProxyCoreKeepAlive off
+</ProxyCore>
+<Location /relayed/>
+    ProxyCorePass relayed strip=/relayed
+</Location>
+CONF
 my $four = "StartServers 1\nServerLimit 1\nThreadLimit 4\nThreadsPerChild 4\nMaxRequestWorkers 4\nMinSpareThreads 1\nMaxSpareThreads 4\n";
 my $s = ProxyCore::Server->new(modules => ['ssl'], conf => $conf, loglevel => 'info proxy_core:debug',
     env => { SSL_CERT_FILE => $ca->file }, mpm() eq 'event' ? (mpm_conf => $four) : ())->start;
@@ -267,6 +295,9 @@ for my $pool (qw(peer twelve)) {
     like $res->{body}, qr/^app\.body=200000$/m, 'HTTP/2: an upload';
 }
 
+is $s->get('/relayed/a')->{status}, 200, 'tickets and an answer in one piece' for 1 .. 2;
+$relay->stop_serving;
+
 # Sessions are resumed by connections that are not kept.
 for my $pool (qw(once twelve)) {
     my $mark = $s->mark;
@@ -325,14 +356,18 @@ if (mpm() eq 'event') {
     cmp_ok $resumed, '>=', 0.9 * @shook, "$resumed of @{[scalar @shook]} resumed a session" if mpm() eq 'event';
 }
 
-# A key update on an idle connection is no stray answer, and is replied to.
+# A key update on an idle connection is no stray answer, and is replied to; the end that follows one is seen.
 {
     my $port = free_port();
-    pipe(my $r, my $w) or die;
-    my $pid = start_child({ stdin => $r, out => work_dir() . '/s_server' }, qw(openssl s_server -crlf -no_dhe -accept), "127.0.0.1:$port",
-        '-cert', $good, '-key', $good);
-    close $r;
-    poll_until { listens($port) };
+    my ($pid, $w);
+    my $serve = sub {
+        pipe(my $r, $w) or die;
+        $pid = start_child({ stdin => $r, out => work_dir() . '/s_server' }, qw(openssl s_server -crlf -accept), "127.0.0.1:$port",
+            '-cert', $good, '-key', $good);
+        close $r;
+        poll_until { listens($port) };
+    };
+    $serve->();
     my $k = ProxyCore::Server->new(name => 'keyupdate', modules => ['ssl'], loglevel => 'info proxy_core:debug', conf => <<"CONF")->start;
 <ProxyCore u>
     ProxyCoreProtocol https
@@ -344,19 +379,24 @@ if (mpm() eq 'event') {
 </Location>
 CONF
     my $c = $k->connect; # by one child
-    for my $round (1 .. 3) {
-        $c->send("GET /$round HTTP/1.1\r\nHost: a\r\n\r\n");
-        my $came = poll_until { (slurp(work_dir() . '/s_server') || '') =~ m{GET /$round HTTP} };
-        ok $came, "request $round";
-        syswrite $w, "HTTP/1.1 200 OK\nContent-Length: 2\n\nok";
-        is $c->read_response->{body}, 'ok', "answer $round";
-        if ($round < 3) {
+    for my $round (1 .. 4) {
+        if ($round > 1) {
             syswrite $w, "K\n";
             select undef, undef, undef, 0.2;
         }
+        if ($round == 4) {
+            my @shook = $k->grep_log(qr/PXC0640/);
+            is scalar(@shook), 1, 'one connection served all three';
+            stop_child($pid, 'KILL');
+            $serve->();
+        }
+        # not one that could be sent twice
+        $c->send("POST /$round HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        my $came = poll_until { (slurp(work_dir() . '/s_server') || '') =~ m{POST /$round HTTP} };
+        ok $came, "request $round";
+        syswrite $w, "HTTP/1.1 200 OK\nContent-Length: 2\n\nok";
+        is $c->read_response->{body}, 'ok', "answer $round";
     }
-    my @shook = $k->grep_log(qr/PXC0640/);
-    is scalar(@shook), 1, 'one connection served all three';
     $c->close;
     $k->stop;
     stop_child($pid, 'KILL');
