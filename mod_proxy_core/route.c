@@ -38,6 +38,7 @@ APLOG_USE_MODULE(proxy_core);
 /** What mod_rewrite puts before the path that a rule of a directory made. */
 #define REDIRECT "redirect:"
 #define NOTE_HANDLER "proxy-core-handler"
+#define NOTE_REWRITE_HANDLER "rewrite-forced-handler" /* mod_rewrite's, of [H=] */
 
 static const pc_dir_conf *dir_conf(request_rec *r)
 {
@@ -283,6 +284,13 @@ static int check_file(request_rec *r)
     return OK;
 }
 
+/** Was the handler set for a URL, by a <Location> or a rule of mod_rewrite? Scripts are files also then. */
+static int handles_url(request_rec *r, const pc_pool_conf *pool)
+{
+    return apr_table_get(r->notes, NOTE_LOCATION)
+           || (!knows_scripts(pool) && apr_table_get(r->notes, NOTE_REWRITE_HANDLER));
+}
+
 /** A path from an expression, which may hold what a client sent: absolute, no control characters, no way up. */
 static int path_value(request_rec *r, ap_expr_info_t *expr, const char *directive, const char **out)
 {
@@ -388,7 +396,7 @@ int pc_route_find(request_rec *r, pc_route **out)
         || (rv = make_route(r, name, pass ? pass->strip : NULL, &route)) != OK) {
         return rv;
     }
-    route->check_local = pass ? wants_file(r, pass) : !apr_table_get(r->notes, NOTE_LOCATION);
+    route->check_local = pass ? wants_file(r, pass) : !handles_url(r, route->pool);
     route->location = !route->check_local && (r->finfo.filetype == APR_NOFILE || (pass && pass->pass_location));
     if ((route->check_local && (rv = check_file(r)) != OK) || (rv = take_role(r, route)) != OK
         || (rv = evaluate(r, route)) != OK) {

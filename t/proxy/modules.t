@@ -103,6 +103,8 @@ AddHandler proxy-core:app .handled
 </Location>
 RewriteEngine on
 RewriteRule ^/h/(.*) /\$1.app [H=proxy-core:app]
+RewriteRule ^/hh/ - [H=proxy-core:echo]
+RewriteRule ^/moved/(.*) /hh2/\$1 [PT,H=proxy-core:echo]
 RewriteRule ^/internal/(.*) /app/\$1?rewritten [PT,QSA]
 <Directory $root/front>
     AllowOverride All
@@ -183,6 +185,8 @@ is "$res->{status} $res->{body}", '404 abc', 'the application\'s own error page 
 like $s->get('/index/')->{body}, qr{^SCRIPT_NAME=/index/index\.app$}m, 'DirectoryIndex';
 like $s->get('/file.handled')->{body}, qr/^app\.id=app$/m, 'AddHandler';
 like $s->get('/h/a')->{body}, qr/^app\.id=app$/m, 'RewriteRule with [H=proxy-core:NAME]';
+like $s->get('/hh/a?b')->{body}, qr{^line=GET /hh/a\?b HTTP}m, 'and to a pool that knows no files, where none is';
+like $s->get('/moved/a?b')->{body}, qr{^line=GET /hh2/a\?b HTTP}m, 'under another path';
 $res = $s->get('/internal/path?q=1');
 like $res->{body}, qr/^QUERY_STRING=rewritten&q=1$/m, 'RewriteRule to a location';
 like $res->{body}, qr{^REQUEST_URI=/internal/path\?q=1$}m, 'REQUEST_URI is what the client asked for';
