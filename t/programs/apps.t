@@ -56,6 +56,8 @@ CONF
 sub pool {
     my ($name) = @_;
     my ($protocol, $backend) = @{ $way{$name} };
+    # uWSGI's HTTP socket says HTTP/1.1 and closes after each answer
+    $backend .= "\n    ProxyCoreKeepAlive off" if $name eq 'http';
     my $script = $protocol eq 'http' ? '' : "ProxyCoreScript /app\n";
     return "<ProxyCore $name>\n    ProxyCoreProtocol $protocol\n    ProxyCoreBackend $backend\n</ProxyCore>\n"
         . "<Location /app>\n<If \"%{HTTP:Way} == '$name'\">\n    ProxyCorePass $name\n    $script</If>\n</Location>\n";
