@@ -4,9 +4,11 @@
  * access control like any request.
  *
  * What must survive the redirect hangs on the request that was left (its request_config); its successor finds it through
- * r->prev. The application's fields are put over those of the new answer by a filter that sees the answer before all
- * others, so that those know the type that the client is told; only where the new answer is a success: an error page of
- * this server is not the application's download. "Require proxy-core-internal" lets in who came this way, and nobody else.
+ * r->prev. The application's fields are put over those of the new answer, only where that is a success: an error page of
+ * this server is not the application's download. That takes two filters. The first one sees the answer before all others,
+ * so that those know the type that the client is told; the other one comes behind mod_cache, which may bring fields of its
+ * own out of what it has, and is not to keep what was said to one client. "Require proxy-core-internal" lets in who came
+ * this way, and nobody else.
  */
 #include "instead.h"
 #include "turn.h"
@@ -23,7 +25,8 @@
 APLOG_USE_MODULE(proxy_core);
 
 #define TURNS_MAX 8
-#define FILTER "PROXY_CORE_FIELDS"
+#define TYPE_FILTER "PROXY_CORE_TYPE"
+#define FIELDS_FILTER "PROXY_CORE_FIELDS"
 
 typedef struct pc_turn {
     int n;               /* 1: the first */
@@ -77,56 +80,74 @@ static int add(void *t, const char *name, const char *value)
     return 1;
 }
 
-static void put_over(request_rec *r, const pc_turn *t)
+static int is_success(const request_rec *r, const pc_turn *t, const apr_bucket_brigade *bb)
 {
-    apr_table_do(drop_same, r, t->fields, NULL);
-    apr_table_do(add, r->headers_out, t->fields, NULL);
-    if (t->type) {
+    if (!APR_BRIGADE_EMPTY(bb) && AP_BUCKET_IS_ERROR(APR_BRIGADE_FIRST(bb))) {
+        return 0;
+    }
+    return ap_is_HTTP_SUCCESS(r->status) || r->status == HTTP_NOT_MODIFIED || r->status == t->entered;
+}
+
+static apr_status_t type_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+    const pc_turn *t = f->ctx;
+
+    ap_remove_output_filter(f);
+    r->no_cache = 1;
+    if (t->type && is_success(r, t, bb)) {
         ap_set_content_type(r, t->type);
     }
-    if (r->status == HTTP_OK && t->status) {
-        r->status = t->status;
-    }
+    return ap_pass_brigade(f->next, bb);
 }
 
 static apr_status_t fields_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
     const pc_turn *t = f->ctx;
-    int failed = !APR_BRIGADE_EMPTY(bb) && AP_BUCKET_IS_ERROR(APR_BRIGADE_FIRST(bb));
 
     ap_remove_output_filter(f);
-    if (!failed && (ap_is_HTTP_SUCCESS(r->status) || r->status == HTTP_NOT_MODIFIED || r->status == t->entered)) {
-        put_over(r, t);
+    if (is_success(r, t, bb)) {
+        apr_table_do(drop_same, r, t->fields, NULL);
+        apr_table_do(add, r->headers_out, t->fields, NULL);
+        if (t->type) {
+            ap_set_content_type(r, t->type);
+        }
+        if (r->status == HTTP_OK && t->status) {
+            r->status = t->status;
+        }
     }
     return ap_pass_brigade(f->next, bb);
 }
 
-static void insert_filter(request_rec *r)
+static void insert_filters(request_rec *r)
 {
     pc_turn *t = r->prev && !r->main ? turn_of(r) : NULL;
 
     if (t) {
-        ap_add_output_filter(FILTER, t, r, r->connection);
+        ap_add_output_filter(TYPE_FILTER, t, r, r->connection);
+        ap_add_output_filter(FIELDS_FILTER, t, r, r->connection);
     }
 }
 
 /** A 304 is made without the filters of the resource. */
-static void insert_error_filter(request_rec *r)
+static void insert_error_filters(request_rec *r)
 {
     if (r->status == HTTP_NOT_MODIFIED) {
-        insert_filter(r);
+        insert_filters(r);
     }
 }
 
 /* ------------------------------------------------------------------ Require proxy-core-internal */
 
-static authz_status check_internal(request_rec *r, const char *line, const void *parsed)
+/** mod_cache would serve what it has without asking anybody: it gets nothing. */
+static authz_status check_internal(request_rec *asked, const char *line, const void *parsed)
 {
     (void)line;
     (void)parsed;
-    for (; r; r = r->prev ? r->prev : r->main) {
+    for (const request_rec *r = asked; r; r = r->prev ? r->prev : r->main) {
         if (turn_of(r)) {
+            apr_table_setn(asked->subprocess_env, "no-cache", "1");
             return AUTHZ_GRANTED;
         }
     }
@@ -258,9 +279,10 @@ int pc_turn_follow(request_rec *r, const pc_instead *in, int keep_body)
 
 void pc_turn_register_hooks(apr_pool_t *p)
 {
-    ap_register_output_filter(FILTER, fields_filter, NULL, AP_FTYPE_RESOURCE);
-    ap_hook_insert_filter(insert_filter, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_insert_error_filter(insert_error_filter, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_register_output_filter(TYPE_FILTER, type_filter, NULL, AP_FTYPE_RESOURCE);
+    ap_register_output_filter(FIELDS_FILTER, fields_filter, NULL, AP_FTYPE_PROTOCOL - 1);
+    ap_hook_insert_filter(insert_filters, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_insert_error_filter(insert_error_filters, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "proxy-core-internal", AUTHZ_PROVIDER_VERSION,
                               &internal_provider, AP_AUTH_INTERNAL_PER_CONF);
 }

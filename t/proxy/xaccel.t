@@ -14,9 +14,11 @@ use ProxyCore::Server;
 use ProxyCore::Util qw(work_dir spew poll_until);
 
 my $dir = work_dir() . '/files';
-mkdir $_ for $dir, "$dir/dir";
+mkdir $_ for $dir, "$dir/dir", work_dir() . '/cache';
+chmod 0777, work_dir() . '/cache';
 my $text = join '', map { sprintf "%06d\n", $_ } 1 .. 3000;
 spew("$dir/a.txt", $text);
+spew("$dir/cached.txt", 'cached');
 spew("$dir/a b,%#.txt", 'odd');
 spew("$dir/dir/index.html", 'index');
 spew("$dir/page.html", '<p>' . 'page ' x 4000);
@@ -24,7 +26,7 @@ utime 1_000_000_000, 1_000_000_000, glob "$dir/*.txt";
 
 my %app = map { $_ => ProxyCore::Named->new($_) } ProxyCore::Named->protocols;
 my $second = ProxyCore::Named->new('http');
-my $s = ProxyCore::Server->new(modules => [qw(deflate filter include)], conf => (join '', map { $_->conf('ProxyCoreXSendfile on') } values %app)
+my $s = ProxyCore::Server->new(modules => [qw(deflate filter include cache cache_disk)], conf => (join '', map { $_->conf('ProxyCoreXSendfile on') } values %app)
     . $second->conf('ProxyCoreXSendfile on', name => 'second') . <<"CONF");
 Alias /protected/ $dir/
 <Directory $dir>
@@ -38,10 +40,17 @@ Alias /protected/ $dir/
     AddOutputFilter INCLUDES .shtml
 </Directory>
 AddOutputFilterByType DEFLATE text/html
+CacheRoot @{[work_dir()]}/cache
+CacheHeader on
+CacheLock off
+CacheEnable disk /protected/cached
+CacheEnable disk /open
+CacheEnable disk /second/open
 LogFormat "%m %>s %<{proxy-core-state}n %{Range}i %{Host}i" accel
 CustomLog logs/accel accel
 CONF
 spew($s->docroot . '/open.txt', 'open');
+utime 1_000_000_000, 1_000_000_000, $s->docroot . '/open.txt';
 spew($s->docroot . '/page.shtml', "before <!--#include virtual=\"/http/ssi\" --> after");
 $s->start;
 is $s->get('/protected/a.txt')->{status}, 403, 'nobody else gets in';
@@ -137,6 +146,24 @@ for my $protocol (sort keys %app) {
     $res = $f->finish;
     is $res->{body}, 'open', 'then X-Sendfile';
     is $res->{head}->h('X-One'), 1, 'with the first one\'s field';
+}
+
+# A cache in front of everything keeps neither what nobody may ask for nor what an application has said to one client.
+{
+    my ($res) = $app{http}->ask($s, "X-Accel-Redirect: /protected/cached.txt\r\nCache-Control: max-age=100\r\nSet-Cookie: a=1\r\n") for 1 .. 2;
+    ok $s->get('/protected/cached.txt')->{status} == 403, 'mod_cache has nothing of a protected path';
+    $s->get('/open.txt');
+    $res = $s->get('/open.txt');
+    like $res->{head}->h('X-Cache'), qr/^HIT/, 'mod_cache serves an open one';
+    ($res) = $app{http}->ask($s, "X-Accel-Redirect: /open.txt\r\nX-Own: 1\r\n");
+    is "$res->{body} " . $res->{head}->h('X-Own'), 'open 1', 'to the application\'s client as well, with its fields';
+    is $s->get('/open.txt')->{head}->h('X-Own'), undef, 'and to nobody else';
+    my $f = ProxyCore::Client->start($s, 'GET', '/http/x');
+    $app{http}->answer("X-Accel-Redirect: /second/open\r\nX-Own: 1\r\n");
+    $second->answer("Cache-Control: max-age=100\r\n", body => 'kept');
+    is $f->finish->{head}->h('X-Own'), 1, 'another application, whose answer may be kept';
+    ($res) = $second->ask($s, '', path => '/open', timeout => 5);
+    is $res->{head}->h('X-Own'), undef, 'is not kept with the fields of the first';
 }
 
 # Round and round.
