@@ -237,6 +237,12 @@ const char *pc_script_check_pool(apr_pool_t *p, server_rec *s, const pc_pool_con
                                 "SpawnSocketType pipe",
                                 b->text);
         }
+        if (is_cgi && b->proxy_protocol) {
+            return apr_psprintf(p,
+                                "ProxyCoreBackend %s proxy-protocol=v%u: a script has no connection that could begin "
+                                "with it",
+                                b->text, b->proxy_protocol);
+        }
         if (g && is_cgi && !pipe) {
             return apr_psprintf(p,
                                 "ProxyCoreBackend %s: ProxyCoreProtocol cgi needs SpawnSocketType pipe in <Spawn %s>",

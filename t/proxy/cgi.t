@@ -201,6 +201,8 @@ my $pipe = "<Spawn x>\nSpawnSocketType pipe\n</Spawn>\n";
 complains("<ProxyCore x>\nProxyCoreProtocol cgi\nProxyCoreBackend 127.0.0.1:80\n</ProxyCore>\n", qr/ProxyCoreProtocol cgi takes spawn:GROUP/, 'cgi needs a group');
 complains("<Spawn x>\nSpawnCommand /bin/cat\n</Spawn>\n<ProxyCore x>\nProxyCoreProtocol cgi\nProxyCoreBackend spawn:x\n</ProxyCore>\n",
     qr/needs SpawnSocketType pipe in <Spawn x>/, 'of pipe type');
+complains("$pipe<ProxyCore x>\nProxyCoreProtocol cgi\nProxyCoreBackend spawn:x proxy-protocol=v1\n</ProxyCore>\n",
+    qr/spawn:x proxy-protocol=v1: a script has no connection/, 'no PROXY protocol for scripts');
 complains("$pipe<ProxyCore x>\nProxyCoreProtocol fastcgi\nProxyCoreBackend spawn:x\n</ProxyCore>\n", qr/needs ProxyCoreProtocol cgi and not fastcgi/,
     'and the other way round');
 complains("<Spawn x>\nSpawnSocketType pipe\nSpawnConcurrency 2\n</Spawn>\n", qr/SpawnConcurrency has no meaning/, 'what has no meaning is refused');
