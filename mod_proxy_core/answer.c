@@ -229,6 +229,9 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
     x->head_at = x->last_read = pc_now();
     x->backend_status = head->status;
     pc_lease_answered(&x->lease);
+    if (x->pool->response.on) {
+        pc_hold_begin(x);
+    }
     x->state = PC_STATE_STREAMING;
     pc_upstream_learn(x->pool, x->lease.index, x->head_at - x->last_write < PC_PATIENCE);
     if (x->body == PC_BODY_EXPECTED) { /* answered without wanting the body */

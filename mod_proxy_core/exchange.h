@@ -66,7 +66,7 @@ typedef enum pc_due {
     PC_DUE_REST,    /* of an answer that is not sent */
     PC_DUE_CLIENT,  /* the client neither sends nor takes */
     PC_DUE_LOOK,    /* a filter may have found that the client takes too long */
-    PC_DUE_FEED     /* a stream gets some of what is held back */
+    PC_DUE_FEED     /* a client whose pace cannot be seen gets some of what is held back */
 } pc_due;
 
 /** The client's body. */
@@ -122,6 +122,7 @@ struct pc_exchange {
     unsigned logged_cut : 1;
     unsigned last_event : 1;    /* a byte of this try was read */
     unsigned refused : 1;       /* an authorizer's answer that is the client's */
+    unsigned pass_waits : 1;    /* what is passed to the client waits in the thread until it is taken */
     unsigned held : 1;          /* what filters hold back waits for the client's socket to take more */
     unsigned rest_unneeded : 1; /* something is served instead: this answer's end is not waited for much longer, and it
                                    does not matter how it ends */
@@ -260,6 +261,8 @@ pc_step pc_reply_give_up(pc_exchange *x);
 void pc_reply_cut(pc_exchange *x);
 
 /* hold.c; only with ProxyCoreResponseBuffering on */
+/** An answer begins. */
+void pc_hold_begin(pc_exchange *x);
 /** Must x->out wait? */
 int pc_hold_needed(const pc_exchange *x);
 /** Should the backend be read on, though the client takes nothing? */
@@ -268,7 +271,7 @@ int pc_hold_has_room(const pc_exchange *x);
 void pc_hold_out(pc_exchange *x);
 /** Pass what is held back, as far as the client takes it. @param lots  at most so many, 0: all */
 void pc_hold_feed(pc_exchange *x, int lots);
-/** @return when a stream should get some of what is held back; 0: nothing is */
+/** @return when a client whose pace cannot be seen should get some of what is held back; 0: nothing is */
 apr_time_t pc_hold_feed_due(const pc_exchange *x);
 /** The backend has nothing more to say: DRAINING, x->out included.
  *  @param cut  NULL, or it failed: what the notes say @return 0: nothing is held back, cut it now */

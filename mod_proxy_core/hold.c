@@ -7,37 +7,50 @@
  * held until it takes more, oldest first. When the backend is through, or has failed, and something is left, the exchange
  * is DRAINING: the end, or the cut, follows the last byte.
  *
- * A stream of HTTP/2 has no descriptor that would tell whether it takes more, and passing waits in the thread. So there a
- * beginning that its own buffer takes is passed at once, and the rest when the backend is through or pauses, or for a lot
- * now and then.
+ * A stream of HTTP/2 has no descriptor that would tell whether it takes more, and passing waits in the thread; so does
+ * mod_ratelimit (x->pass_waits). There a beginning that a stream's own buffer takes is passed at once, and the rest when
+ * the backend is through or pauses, or for a lot now and then.
  */
 #include "exchange.h"
 #include "clock.h"
 
 #include "http_log.h"
+#include "util_filter.h"
+
+#include <string.h>
 
 APLOG_USE_MODULE(proxy_core);
 
 /** A stream's output takes so much without waiting (H2StreamMaxMemSize is twice as much unless set lower). */
-#define H2_AT_ONCE 32768
+#define PASS_AT_ONCE 32768
 /** A backend that is silent for so long pauses. */
-#define H2_PAUSE apr_time_from_msec(20)
-/** However much it says, the client of a stream gets a lot so often. */
-#define H2_OFTEN apr_time_from_sec(1)
+#define PASS_PAUSE apr_time_from_msec(20)
+/** However much it says, the client gets a lot so often. */
+#define PASS_OFTEN apr_time_from_sec(1)
 
 static int holds_something(const pc_exchange *x)
 {
     return x->held_back && pc_spool_length(x->held_back) > 0;
 }
 
-static int stream_waits(const pc_exchange *x)
+void pc_hold_begin(pc_exchange *x)
 {
-    return x->h2 && x->bytes_out > H2_AT_ONCE;
+    const ap_filter_t *f = x->r->output_filters;
+
+    while (f && strcmp(f->frec->name, "rate_limit") != 0) {
+        f = f->next;
+    }
+    x->pass_waits = x->h2 || f;
+}
+
+static int passing_waits(const pc_exchange *x)
+{
+    return x->pass_waits && x->bytes_out > PASS_AT_ONCE;
 }
 
 int pc_hold_needed(const pc_exchange *x)
 {
-    return x->blocked || holds_something(x) || stream_waits(x);
+    return x->blocked || holds_something(x) || passing_waits(x);
 }
 
 int pc_hold_has_room(const pc_exchange *x)
@@ -66,7 +79,7 @@ void pc_hold_out(pc_exchange *x)
         }
         apr_bucket_delete(b);
     }
-    if (x->h2 && (!pc_hold_has_room(x) || x->now - x->fed_at >= H2_OFTEN)) {
+    if (x->pass_waits && (!pc_hold_has_room(x) || x->now - x->fed_at >= PASS_OFTEN)) {
         pc_hold_feed(x, pc_hold_has_room(x));
     }
 }
@@ -99,10 +112,10 @@ void pc_hold_feed(pc_exchange *x, int lots)
 
 apr_time_t pc_hold_feed_due(const pc_exchange *x)
 {
-    if (!x->h2 || !holds_something(x)) {
+    if (!x->pass_waits || !holds_something(x)) {
         return 0;
     }
-    return x->last_read + H2_PAUSE < x->fed_at + H2_OFTEN ? x->last_read + H2_PAUSE : x->fed_at + H2_OFTEN;
+    return x->last_read + PASS_PAUSE < x->fed_at + PASS_OFTEN ? x->last_read + PASS_PAUSE : x->fed_at + PASS_OFTEN;
 }
 
 int pc_hold_until_drained(pc_exchange *x, const char *cut)

@@ -12,6 +12,7 @@ use Test::More;
 use ProxyCore::Backend;
 use ProxyCore::Client;
 use ProxyCore::FCGI qw(read_fcgi fcgi_answer fcgi_stdout);
+use ProxyCore::Scripts;
 use ProxyCore::Server;
 use ProxyCore::Util qw(now poll_until work_dir spew mpm asan rss_kb fd_count backend_program start_child free_port crc32);
 
@@ -28,7 +29,7 @@ for my $kind (qw(http fcgi)) {
 }
 my $threads = "StartServers 1\nServerLimit 1\nThreadLimit 4\nThreadsPerChild 4\nMaxRequestWorkers 4\n"
     . "MinSpareThreads 1\nMaxSpareThreads 4\nAsyncRequestWorkerFactor 20\n";
-my $s = ProxyCore::Server->new(tls => 1, modules => ['deflate', 'reqtimeout'], loglevel => 'info proxy_core:trace1', conf => <<"CONF",
+my $s = ProxyCore::Server->new(tls => 1, modules => ['deflate', 'reqtimeout', 'ratelimit'], loglevel => 'info proxy_core:trace1', conf => <<"CONF",
 $pools
 <ProxyCore keep>
     ProxyCoreProtocol http
@@ -65,6 +66,10 @@ $pools
 @{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(http fcgi keep tight memory pair echo)]}
 <Location /http/small>
     LimitRequestBody 1000
+</Location>
+<Location /http/rated>
+    SetOutputFilter RATE_LIMIT
+    SetEnv rate-limit 300
 </Location>
 <Location /http/zip>
     SetOutputFilter DEFLATE
@@ -367,6 +372,20 @@ require Compress::Zlib;
 ok +(Compress::Zlib::memGunzip($res->{body}) || '') eq $big, 'unpacks to what the backend sent';
 $k->close;
 
+# mod_ratelimit waits in the thread; the backend does not.
+$mark = $s->mark;
+$start = now();
+$c = $s->connect;
+$c->send("GET /http/rated HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+$k = $b{http}->accept;
+asked('http', $k);
+$k->send("HTTP/1.1 200 OK\r\nContent-Length: 600000\r\n\r\n" . substr($big, 0, 600_000), 5);
+ok given_back('http', $mark), 'mod_ratelimit: the backend is given back';
+$res = $c->read_response(timeout => 10);
+ok $res->{body} eq substr($big, 0, 600_000), 'the client gets all of it';
+cmp_ok now() - $start, '>', 1, 'slowly';
+$k->close;
+
 # A client that leaves while it is still owed something, and one that never reads: nothing stays.
 {
     my ($child) = $s->children;
@@ -467,4 +486,25 @@ if (!asan() && mpm() eq 'event') {
 }
 
 $s->stop;
+
+# The one script that may run at a time has ended, whoever reads or sends slowly. P7
+{
+    my $cgi = work_dir() . '/cgi';
+    mkdir $cgi;
+    chmod 0755, $cgi;
+    ProxyCore::Scripts::perl($cgi, 'big', 'print "Content-Type: text/plain\n\n", "x" x 8_000_000;');
+    ProxyCore::Scripts::perl($cgi, 'echo', 'local $/; my $in = <STDIN>; print "Content-Type: text/plain\n\n", length $in;');
+    my $cs = ProxyCore::Scripts::server(conf => ProxyCore::Scripts::group('cgi', $cgi, "SpawnProcesses 1 1\n",
+        pool => "    ProxyCoreResponseBuffering on\n    ProxyCoreRequestBuffering on\n")
+        . "<Location /cgi/>\n    SetHandler proxy-core:cgi\n</Location>\n")->start;
+    my $reader = $cs->connect(rcvbuf => 16384);
+    $reader->send("GET /cgi/big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    my $sender = $cs->connect;
+    $sender->send("POST /cgi/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\nConnection: close\r\n\r\nx");
+    is $cs->request('POST', '/cgi/echo', body => 'hello', timeout => 8)->{body}, 5, 'CGI: a slow reader and a slow sender keep no script';
+    $sender->send('x' x 99);
+    is $sender->read_response->{body}, 100, 'the slow sender is served';
+    is length $reader->read_response(timeout => 15)->{body}, 8_000_000, 'the slow reader too';
+    $cs->stop;
+}
 done_testing;

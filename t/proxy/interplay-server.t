@@ -210,7 +210,7 @@ ok $c2->quiet(0.05), 'a request that waits in the queue is not timed out by mod_
 
 # The scoreboard while requests are parked or wait.
 my $page; # event tells of its connections once a second
-poll_until { $page = $s->get('/server-status?auto')->{body}; mpm() ne 'event' || $page =~ /^BusyWorkers: 1$.*^ConnsAsyncWaitIO: 2$/ms } 5;
+poll_until { $page = $s->get('/server-status?auto')->{body}; mpm() ne 'event' || $page =~ /^BusyWorkers: 1\n.*^ConnsAsyncWaitIO: 2$/ms } 5;
 like $page, qr/^BusyWorkers: \d+$/m, 'server-status answers while requests wait';
 my ($busy) = $page =~ /^BusyWorkers: (\d+)$/m;
 if (mpm() eq 'event') {
