@@ -61,6 +61,11 @@ $conf .= <<"CONF";
     ProxyCoreTLS ca=@{[$ca->file]}
     SSLProxyProtocol TLSv1.3
 </ProxyCore>
+<ProxyCore queue>
+    ProxyCoreProtocol https
+    ProxyCoreBackend localhost:@{[$peer->tls_port]} max=1
+    ProxyCoreTLS ca=@{[$ca->file]}
+</ProxyCore>
 <ProxyCore once>
     ProxyCoreProtocol https
     ProxyCoreBackend localhost:@{[$peer->tls_port]}
@@ -74,7 +79,7 @@ $conf .= <<"CONF";
     ProxyCoreKeepAlive off
     SSLProxyProtocol TLSv1.2
 </ProxyCore>
-@{[map { "<Location /$_/>\n ProxyCorePass $_ strip=/$_\n</Location>\n" } qw(peer once twelve)]}
+@{[map { "<Location /$_/>\n ProxyCorePass $_ strip=/$_\n</Location>\n" } qw(peer queue once twelve)]}
 CONF
 # Between the two, a relay that gathers what the backend says for a while and then sends it in one piece: session tickets
 # and the answer arrive together.
@@ -320,6 +325,15 @@ if (mpm() eq 'event') {
     my @c = map { ask('peer/a?sleep=700') } 1 .. 12;
     is scalar(grep { ($_->read_response->{status} || 0) == 200 } @c), 12, 'twelve slow answers';
     cmp_ok now() - $begun, '<', 2.5, 'at once, with four threads';
+}
+
+# A backend that takes one at a time: its connection is handed on in the queue.
+{
+    my $mark = $s->mark;
+    my @c = map { ask('queue/a?sleep=50') } 1 .. 6;
+    is scalar(grep { ($_->read_response->{status} || 0) == 200 } @c), 6, 'six requests for a backend that takes one';
+    my @shook = $s->grep_log(qr/PXC0640: pool queue /, $mark);
+    cmp_ok scalar(@shook), '<=', 2, 'over the same connection' if mpm() eq 'event';
 }
 
 # A client that does not read holds up neither a thread nor the rest.
