@@ -485,6 +485,7 @@ static void due_of_tunnel(pc_exchange *x)
 {
     apr_time_t stop = pc_tunnel_drain_at(x);
 
+    due_at(x, PC_DUE_LOOK, x->now, pc_tunnel_pause(x));
     due_at(x, PC_DUE_IDLE, pc_tunnel_idle_since(x), x->pool->timeout.idle);
     if (stop) {
         due_at(x, PC_DUE_STOP, stop - 1, 1);

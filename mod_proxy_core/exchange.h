@@ -314,6 +314,8 @@ pc_step pc_tunnel_end(pc_exchange *x, const char *why);
 pc_step pc_tunnel_overdue(pc_exchange *x);
 /** When the last byte passed. */
 apr_time_t pc_tunnel_idle_since(const pc_exchange *x);
+/** How long it leaves its thread to others though there is more to do; 0: there is not. */
+apr_interval_time_t pc_tunnel_pause(const pc_exchange *x);
 /** When it must end because the child is stopping; 0: it is not. */
 apr_time_t pc_tunnel_drain_at(pc_exchange *x);
 /** Is there anything to be learnt from the client's descriptor? The end of what a client sends is not that of a tunnel. */

@@ -37,8 +37,9 @@ APLOG_USE_MODULE(proxy_core);
 #define UP_IOVS 16
 /** A read of the backend, until there is more. */
 #define FEW 4096
-/** So many lots, then others have their turn. */
+/** So many lots, then a pause: the listener takes no new connection as long as it finds no thread idle. */
 #define ROUNDS 32
+#define PAUSE apr_time_from_msec(1)
 /** While the child is stopping: silent for this long is idle. */
 #define SILENCE apr_time_from_sec(1)
 /** Idle tunnels of a child are not ended all at once: their clients come again. */
@@ -55,6 +56,7 @@ struct pc_tunnel {
     apr_interval_time_t turn;                     /* how long after that it is ended at the earliest */
     unsigned client_ended : 1, backend_ended : 1; /* nothing more comes from there */
     unsigned client_told : 1, backend_told : 1;   /* nothing more goes there */
+    unsigned pausing : 1;                         /* there is more to do */
 };
 
 /* This child's; made in child_init, before any thread. */
@@ -430,6 +432,9 @@ pc_step pc_tunnel_end(pc_exchange *x, const char *why)
 
 pc_step pc_tunnel_overdue(pc_exchange *x)
 {
+    if (x->due == PC_DUE_LOOK) {
+        return PC_STEP_AGAIN;
+    }
     return pc_tunnel_end(x, x->due == PC_DUE_IDLE ? "idle" : x->due == PC_DUE_TOTAL ? "total" : "stop");
 }
 
@@ -452,15 +457,6 @@ static unsigned wanted(const pc_exchange *x, const pc_tunnel *t)
         want |= PC_WANT_BACKEND_READ;
     }
     return want;
-}
-
-/* Step again as soon as others had their turn: what filters hold back shows on no descriptor. */
-static void yield_thread(pc_exchange *x)
-{
-    if (pc_perch_fd(x) != -1) {
-        pc_perch_fire(x);
-        x->want |= PC_WANT_WAKE;
-    }
 }
 
 /* Move what can be moved. @return 1: there is more to do, and it is not to be waited for */
@@ -495,16 +491,19 @@ pc_step pc_tunnel_step(pc_exchange *x)
     if (x->client_left || t->over) {
         return pc_tunnel_end(x, x->client_left ? "client" : t->over);
     }
-    x->want = pc_exchange_cross_wants(x->link, wanted(x, t));
-    if (more) {
-        yield_thread(x);
-    }
+    t->pausing = more != 0;
+    x->want = more ? 0 : pc_exchange_cross_wants(x->link, wanted(x, t));
     return PC_STEP_WAIT;
 }
 
 apr_time_t pc_tunnel_idle_since(const pc_exchange *x)
 {
     return x->tunnel->moved;
+}
+
+apr_interval_time_t pc_tunnel_pause(const pc_exchange *x)
+{
+    return x->tunnel->pausing ? PAUSE : 0;
 }
 
 int pc_tunnel_watches_client(const pc_exchange *x)

@@ -10,6 +10,8 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use POSIX ();
+
 use ProxyCore::Backend;
 use ProxyCore::Server;
 use ProxyCore::Util qw(now poll_until slurp spew mpm alive rss_kb asan);
@@ -232,6 +234,34 @@ SKIP: {
     is $good, 36, 'each carries its own bytes';
     $_->[0]->close for @pairs;
     is scalar(grep { $_->[1]->closed(5) } @pairs), 12, 'and ends';
+}
+
+# Those that never fall silent leave room for others.
+{
+    my (@pids, @ends);
+    for (1 .. 6) {
+        my ($c, $bc) = tunnel('t');
+        for my $sends (1, 0) {
+            my $pid = fork;
+            die "fork: $!" if !defined $pid;
+            if (!$pid) {
+                my $end = now() + 20;
+                while (now() < $end) {
+                    $sends ? $c->send('x' x 65536, 1) : $bc->read_some(1);
+                    last if $sends ? $c->error : $bc->eof;
+                }
+                POSIX::_exit(0);
+            }
+            push @pids, $pid;
+        }
+        push @ends, $c, $bc;
+    }
+    poll_until { 0 } 0.5;
+    my @ms = sort { $a <=> $b } map { my $start = now(); ($s->get('/static.txt')->{body} || '') eq "static\n" ? 1000 * (now() - $start) : 9999 } 1 .. 5;
+    cmp_ok $ms[2], '<', 1000, "six tunnels at full speed: a static file in $ms[2] ms";
+    kill 'KILL', @pids;
+    waitpid $_, 0 for @pids;
+    $_->close for @ends;
 }
 
 # ------------------------------------------------------------------ a child that stops

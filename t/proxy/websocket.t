@@ -63,7 +63,7 @@ is $lines, 99, 'each is in the log';
 sub over_h2 {
     my ($path, @texts) = @_;
     my $pid = open my $out, '-|', $python, "$clients/h2_websocket", $s->port, $path, @texts or die;
-    return $out;
+    return wantarray ? ($out, $pid) : $out;
 }
 sub accept_key { return sha1_base64("$_[0]258EAFA5-E914-47DA-95CA-C5AB0DC85B11") . '=' }
 sub shake {
@@ -84,7 +84,7 @@ sub shake {
     $bc->send($bc->read_bytes(10_000, 5));
     ok $bc->closed(5), 'the client ends its stream: so does the backend hear';
     $bc->close;
-    ok join('', <$out>) eq "enabled 1\nstatus 200\ngot hello\ngot " . ('x' x 10_000) . "\nend\n", 'and the client heard all';
+    ok join('', <$out>) eq "enabled 1\nstatus 200\ngot hello\ngot what was sent\nend\n", 'and the client heard all';
     $out = over_h2('/hand/', 'hello');
     ($bc) = shake();
     $bc->send($bc->read_bytes(5, 5));
@@ -103,6 +103,39 @@ sub shake {
     $bc->send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     like join('', <$out>), qr/status 403/, 'declined: the answer';
     $bc->close;
+}
+{
+    # Clients that leave, and a child that does.
+    my ($out, $pid) = over_h2('/hand/', 'hello', 'no answer');
+    my ($bc) = shake();
+    $bc->send($bc->read_bytes(5, 5));
+    $bc->read_bytes(9, 5);
+    kill 'KILL', $pid;
+    ok $bc->closed(5), 'HTTP/2: a client that is gone: the backend is let go';
+    $bc->close;
+    close $out;
+    ($out, $pid) = over_h2('/hand/', 'hello', 'no answer');
+    ($bc) = shake();
+    $bc->send($bc->read_bytes(5, 5));
+    $bc->read_bytes(9, 5);
+    $s->graceful;
+    ok $bc->closed(9), 'a graceful restart ends it';
+    $bc->close;
+    like((<$out>)[-1], qr/^(?:end|closed|reset \d+)$/, 'and the client hears of it');
+    # More than any window, both ways, with a client that reads while it writes.
+    $out = over_h2('/hand/', map { $_ x 15_000 } 'a' .. 'z');
+    ($bc) = shake();
+    my $bytes = 0;
+    while ($bytes < 26 * 15_000) {
+        my $some = $bc->read_some(5);
+        last if $some eq '';
+        $bytes += length $some;
+        $bc->send($some);
+    }
+    is $bytes, 26 * 15_000, 'many bytes there';
+    ok $bc->closed(5), 'and the end';
+    $bc->close;
+    is scalar(grep { $_ eq "got what was sent\n" } <$out>), 26, 'and back';
 }
 is $s->get('/static.txt')->{body}, "static\n", 'the server is well';
 $s->stop;
