@@ -68,9 +68,17 @@ typedef struct procd_group_info {
     char why[128];   /**< why the last process ended or could not start, or empty */
 } procd_group_info;
 
-/** The group NAME as this server sees it (its own or the main server's). From post_config (APR_HOOK_MIDDLE of a module
+/** The group NAME as this server sees it (its own or the main server's; else, where there is a ProcdGroupDir, one that may
+ *  have a file there, now or later). From post_config (APR_HOOK_MIDDLE of a module
  *  that is ordered after mod_procd.c) on. @return NULL when there is none. */
 APR_DECLARE_OPTIONAL_FN(procd_group *, procd_group_find, (server_rec * s, const char *name));
+
+/** The groups of ProcdGroupDir come and go while httpd runs. They have places, numbered from 0; this is whatever group has
+ *  that place at the moment. In post_config. @return NULL past the last place */
+APR_DECLARE_OPTIONAL_FN(procd_group *, procd_dir_group, (server_rec * s, int place));
+/** The place of the group NAME of ProcdGroupDir. A group keeps its place while a lease is out: who asks again after
+ *  taking one and finds the same place has a process of that group. @return -1: there is no such group now */
+APR_DECLARE_OPTIONAL_FN(int, procd_dir_find, (const char *name));
 
 /** Take a process: the least busy one that has room, the lowest slot among equals. While the group has no process that
  *  accepts connections, also one that has only been started: a connection to it waits until it accepts.

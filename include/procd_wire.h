@@ -64,6 +64,7 @@ typedef enum procd_tag {
     PROCD_TAG_KEY, /* the name, and the virtual host if it is one's */
     PROCD_TAG_TEXT,
     PROCD_TAG_SCRIPT_ROOT, /* a directory where scripts may be when their group names none */
+    PROCD_TAG_GROUP_DIR,   /* ProcdGroupDir */
     PROCD_TAG_END
 } procd_tag;
 

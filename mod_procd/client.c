@@ -5,6 +5,7 @@
 
 #include "http_core.h"
 #include "http_main.h"
+#include "apr_atomic.h"
 #include "apr_strings.h"
 
 #include <sys/eventfd.h>
@@ -26,9 +27,34 @@ static void ring_manager(void)
     (void)n; /* it can only be full of rings */
 }
 
-static int is_usable(const procd_group *g)
+/* A group's row in the table. That of one of ProcdGroupDir is found by its name, and looked for again when another group
+ * has it: a row is never given to another while a lease or a waiting request counts in it. @return -1: it has none */
+static int row_of(procd_group *g)
 {
-    return g && g->index >= 0 && child_row >= 0 && procd_client_tables.children;
+    apr_uint32_t cached;
+    int row;
+
+    if (!g || !g->dynamic || !procd_client_tables.manager) {
+        return g ? g->index : -1;
+    }
+    cached = apr_atomic_read32(&g->cached);
+    if (cached && procd_row_is(&procd_client_tables.manager->groups[cached - 1], g->name)) {
+        return (int)cached - 1;
+    }
+    row = procd_table_find(&procd_client_tables, g->name);
+    apr_atomic_set32(&g->cached, (apr_uint32_t)(row + 1));
+    return row;
+}
+
+static int is_usable(int row)
+{
+    return row >= 0 && child_row >= 0 && procd_client_tables.children;
+}
+
+/* One whose file is gone serves those who have it already. */
+static int takes_requests(const procd_group *g, int row)
+{
+    return !g->dynamic || procd_client_tables.manager->groups[row].state == PROCD_GROUP_ACTIVE;
 }
 
 static procd_group *find_in(server_rec *s, const char *name)
@@ -45,27 +71,71 @@ static procd_group *find_in(server_rec *s, const char *name)
     return NULL;
 }
 
+/* A group that may have a file in ProcdGroupDir, now or later. */
+static procd_group *dynamic_group(server_rec *s, const char *name)
+{
+    procd_group *g;
+
+    if (!procd_conf(ap_server_conf ? ap_server_conf : s)->group_dir || !procd_name_ok(name)) {
+        return NULL;
+    }
+    g = apr_pcalloc(s->process->pconf, sizeof(*g));
+    g->name = g->key = apr_pstrdup(s->process->pconf, name);
+    g->server = ap_server_conf;
+    g->index = -1;
+    g->dynamic = 1;
+    return g;
+}
+
 static procd_group *procd_group_find(server_rec *s, const char *name)
 {
     procd_group *g = find_in(s, name);
 
-    return g ? g : find_in(ap_server_conf, name);
+    g = g ? g : find_in(ap_server_conf, name);
+    return g || child_row >= 0 ? g : dynamic_group(s, name);
 }
+
+/* ------------------------------------------------------------------ the groups of ProcdGroupDir, by place */
+
+static procd_group *procd_dir_group(server_rec *s, int place)
+{
+    procd_group *g;
+
+    if (place < 0 || place >= PROCD_MAX_GROUPS - PROCD_GROUPS_CONFIGURED) {
+        return NULL;
+    }
+    g = apr_pcalloc(s->process->pconf, sizeof(*g));
+    g->name = g->key = apr_psprintf(s->process->pconf, "%d of ProcdGroupDir", place);
+    g->server = ap_server_conf;
+    g->index = PROCD_GROUPS_CONFIGURED + place;
+    return g;
+}
+
+static int procd_dir_find(const char *name)
+{
+    int row = procd_client_tables.manager ? procd_table_find(&procd_client_tables, name) : -1;
+
+    return row >= 0 && procd_client_tables.manager->groups[row].state == PROCD_GROUP_ACTIVE
+               ? row - PROCD_GROUPS_CONFIGURED
+               : -1;
+}
+
+/* ------------------------------------------------------------------ leases */
 
 static apr_status_t procd_lease_take(procd_group *g, apr_uint64_t avoid, procd_lease *lease)
 {
     procd_hold hold;
     procd_taken taken;
-    int ring;
+    int ring, row = row_of(g);
 
     if (lease->size != sizeof(*lease)) {
         return APR_EINVAL;
     }
     lease->group = NULL;
-    if (!is_usable(g)) {
+    if (!is_usable(row) || !takes_requests(g, row)) {
         return APR_EGENERAL;
     }
-    taken = procd_table_take(&procd_client_tables, child_row, g->index, avoid, &hold, &ring);
+    taken = procd_table_take(&procd_client_tables, child_row, row, avoid, &hold, &ring);
     if (ring) {
         ring_manager();
     }
@@ -88,20 +158,22 @@ static void procd_lease_give(procd_lease *lease, procd_outcome outcome)
     static const procd_given how[] = { PROCD_GIVEN_OK, PROCD_GIVEN_REFUSED, PROCD_GIVEN_BROKE, PROCD_GIVEN_TIMED_OUT,
                                        PROCD_GIVEN_STUCK };
     procd_hold hold = { .slot = lease->slot, .instance = lease->instance };
-    procd_group *g = lease->group;
+    int row = row_of(lease->group);
 
     lease->group = NULL;
-    if (!is_usable(g) || lease->slot < 0 || lease->slot >= PROCD_MAX_SLOTS || (unsigned int)outcome > PROCD_STUCK) {
+    if (!is_usable(row) || lease->slot < 0 || lease->slot >= PROCD_MAX_SLOTS || (unsigned int)outcome > PROCD_STUCK) {
         return;
     }
-    if (procd_table_give(&procd_client_tables, child_row, g->index, &hold, how[outcome])) {
+    if (procd_table_give(&procd_client_tables, child_row, row, &hold, how[outcome])) {
         ring_manager();
     }
 }
 
 static void procd_waiting(procd_group *g, int delta)
 {
-    if (is_usable(g) && procd_table_waiting(&procd_client_tables, child_row, g->index, delta)) {
+    int row = row_of(g);
+
+    if (is_usable(row) && procd_table_waiting(&procd_client_tables, child_row, row, delta)) {
         ring_manager();
     }
 }
@@ -118,18 +190,21 @@ static int seconds_until(apr_int64_t at_ms)
     return left <= 0 ? 0 : left > 3600000 ? 3600 : (int)((left + 999) / 1000);
 }
 
-static void fill_info(const procd_group *g, procd_group_info *info)
+static void fill_info(int index, procd_group_info *info)
 {
-    const procd_group_row *row = &procd_client_tables.manager->groups[g->index];
+    const procd_group_row *row = &procd_client_tables.manager->groups[index];
     int slots = row->slots;
 
     info->processes = row->ready;
     info->starting = row->starting;
-    info->waiting = procd_table_waiting_sum(&procd_client_tables, g->index);
+    info->waiting = procd_table_waiting_sum(&procd_client_tables, index);
+    info->min = row->min;
+    info->max = row->max;
+    info->concurrency = row->concurrency;
     for (int i = 0; i < slots && i < PROCD_MAX_SLOTS; i++) {
         apr_uint64_t instance = row->processes[i].instance;
 
-        info->busy += instance ? procd_table_busy(&procd_client_tables, g->index, i, instance) : 0;
+        info->busy += instance ? procd_table_busy(&procd_client_tables, index, i, instance) : 0;
     }
     if (row->crash_loop) {
         info->retry_after = seconds_until(row->retry_ms);
@@ -148,14 +223,17 @@ apr_status_t procd_client_query(procd_group *g, procd_group_info *info)
     memset(info, 0, sizeof(*info));
     info->size = sizeof(*info);
     info->name = g->name;
-    info->min = g->def->min;
-    info->max = g->def->max;
-    info->concurrency = g->def->concurrency;
-    if (g->index >= 0 && procd_client_tables.manager) {
-        fill_info(g, info);
+    if (g->def) {
+        info->min = g->def->min;
+        info->max = g->def->max;
+        info->concurrency = g->def->concurrency;
+    }
+    if (row_of(g) >= 0 && procd_client_tables.manager) {
+        fill_info(row_of(g), info);
     }
     else {
-        apr_cpystrn(info->why, "there is no manager", sizeof(info->why));
+        apr_cpystrn(info->why, g->dynamic ? "it has no file in ProcdGroupDir" : "there is no manager",
+                    sizeof(info->why));
     }
     return APR_SUCCESS;
 }
@@ -173,6 +251,8 @@ void procd_client_register_functions(void)
     APR_REGISTER_OPTIONAL_FN(procd_waiting);
     APR_REGISTER_OPTIONAL_FN(procd_event_fd);
     APR_REGISTER_OPTIONAL_FN(procd_group_query);
+    APR_REGISTER_OPTIONAL_FN(procd_dir_group);
+    APR_REGISTER_OPTIONAL_FN(procd_dir_find);
 }
 
 void procd_client_child_init(server_rec *s, int ring, int event)

@@ -187,61 +187,62 @@ const char *procd_cmd_spawn(cmd_parms *cmd, void *dummy, const char *arg)
 
 /* ------------------------------------------------------------------ ProcdGroupDir */
 
-static const char *load_file(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, const char *path, const char *name)
+/* @return what is wrong, or NULL */
+static const char *check_file(apr_pool_t *p, const char *path, const char *name)
 {
     apr_file_t *file;
     apr_finfo_t info;
-    apr_status_t rv = apr_file_open(&file, path, APR_READ | APR_BUFFERED, 0, ptemp);
-    apr_size_t len;
-    procd_group *g;
-    const char *err;
+    apr_status_t rv = apr_file_open(&file, path, APR_READ | APR_BUFFERED, 0, p);
+    procd_deferror error;
+    procd_groupdef *def;
+    const char *err = NULL;
     char *text;
-    int line;
 
     if (rv == APR_SUCCESS) {
         rv = apr_file_info_get(&info, APR_FINFO_SIZE | APR_FINFO_TYPE, file);
     }
     if (rv == APR_SUCCESS && (info.filetype != APR_REG || info.size > PROCD_TEXT_MAX)) {
-        return apr_psprintf(pconf, "%s must be a file of at most %d bytes", path, PROCD_TEXT_MAX);
+        return apr_psprintf(p, "%s must be a file of at most %d bytes", path, PROCD_TEXT_MAX);
     }
     if (rv == APR_SUCCESS) {
-        len = (apr_size_t)info.size;
-        text = apr_pcalloc(pconf, len + 1);
-        rv = apr_file_read_full(file, text, len, NULL);
+        text = apr_pcalloc(p, (apr_size_t)info.size + 1);
+        rv = apr_file_read_full(file, text, (apr_size_t)info.size, NULL);
         apr_file_close(file);
     }
     if (rv != APR_SUCCESS) {
-        return apr_psprintf(pconf, "cannot read %s: %pm", path, &rv);
+        return apr_psprintf(p, "cannot read %s: %pm", path, &rv);
     }
-    err = add_group(pconf, s, name, text, &line, &g);
-    if (err) {
-        return apr_psprintf(pconf, "%s, line %d: %s", path, line, err);
+    if (procd_groupdef_parse(&def, name, text, (apr_size_t)info.size, &error) != 0) {
+        return apr_psprintf(p, "%s:%d: %s", path, error.line, error.text);
     }
-    g->filename = apr_pstrdup(pconf, path);
-    return NULL;
+    err = check_identity(p, def);
+    procd_groupdef_free(def);
+    return err ? apr_psprintf(p, "%s: %s", path, err) : NULL;
 }
 
-const char *procd_load_group_dir(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, const char *path)
+void procd_check_group_dir(apr_pool_t *ptemp, server_rec *s, const char *path)
 {
     apr_finfo_t entry;
     apr_dir_t *dir;
     apr_status_t rv = apr_dir_open(&dir, path, ptemp);
-    const char *err = NULL;
 
     if (rv != APR_SUCCESS) {
-        return apr_psprintf(pconf, "ProcdGroupDir %s: %pm", path, &rv);
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s, "PRD0260: ProcdGroupDir %s cannot be read", path);
+        return;
     }
-    while (!err && apr_dir_read(&entry, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+    while (apr_dir_read(&entry, APR_FINFO_NAME, dir) == APR_SUCCESS) {
         apr_size_t len = entry.name ? strlen(entry.name) : 0;
-        const char *name;
+        const char *name, *err;
 
         if (len <= 5 || entry.name[0] == '.' || strcmp(entry.name + len - 5, ".conf") != 0) {
             continue;
         }
         name = apr_pstrmemdup(ptemp, entry.name, len - 5);
-        err = procd_name_ok(name) ? load_file(pconf, ptemp, s, apr_pstrcat(ptemp, path, "/", entry.name, NULL), name)
-                                  : bad_name(pconf, "ProcdGroupDir: file", name);
+        err = procd_name_ok(name) ? check_file(ptemp, apr_pstrcat(ptemp, path, "/", entry.name, NULL), name)
+                                  : bad_name(ptemp, "ProcdGroupDir: file", name);
+        if (err) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "PRD0261: %s", err);
+        }
     }
     apr_dir_close(dir);
-    return err;
 }

@@ -93,7 +93,7 @@ static const char *cmd_group_dir(cmd_parms *cmd, void *dummy, const char *arg)
     if (!err && !procd_conf(cmd->server)->group_dir) {
         err = "ProcdGroupDir takes a directory";
     }
-    return err ? err : procd_load_group_dir(cmd->pool, cmd->temp_pool, cmd->server, procd_conf(cmd->server)->group_dir);
+    return err;
 }
 
 static const char *cmd_lease(cmd_parms *cmd, void *dummy, const char *arg)
@@ -222,9 +222,9 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     (void)pconf;
     (void)plog;
     procd_each_group(s, count_group, &n);
-    if (n > PROCD_MAX_GROUPS) {
+    if (n > PROCD_GROUPS_CONFIGURED) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "PRD0001: there are %d <Spawn> groups, and %d are possible", n,
-                     PROCD_MAX_GROUPS);
+                     PROCD_GROUPS_CONFIGURED);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     procd_each_group(s, check_script_user, &users);
@@ -232,6 +232,10 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     manager = procd_manager_path(ptemp, s);
+    if (procd_conf(s)->group_dir) {
+        procd_check_group_dir(ptemp, s, procd_conf(s)->group_dir);
+        n++;
+    }
     if (n > 0 && access(manager, X_OK) != 0) {
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, s,
                      "PRD0002: the manager program %s cannot be run: ProcdManager must name the program procd",

@@ -33,6 +33,7 @@
 
 APLOG_USE_MODULE(procd);
 
+#define DIR_STOP_MS 10000 /* what groups of ProcdGroupDir have to end, whatever their files say */
 #define FIRST_ACK_MS 3000
 #define YOUNG_MS 10000
 #define RESPAWN_MAX_MS 30000
@@ -435,13 +436,16 @@ int procd_parent_start(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     retained = find_retained();
     procd_each_group(s, count_groups, &n);
     if (!retained) {
-        if (n == 0) {
+        if (n == 0 && !procd_conf(s)->group_dir) {
             return OK;
         }
         retained = create_retained();
     }
     retained->longest_stop_ms = 1000;
     procd_each_group(s, count_stop_time, &retained->longest_stop_ms);
+    if (procd_conf(s)->group_dir && retained->longest_stop_ms < DIR_STOP_MS) {
+        retained->longest_stop_ms = DIR_STOP_MS;
+    }
     first = retained->generation++ == 0;
     failed = make_tables(retained) != 0
              || procd_table_map(&procd_client_tables, retained->manager_table_fd, retained->children_table_fd, 0) != 0;

@@ -32,7 +32,9 @@ struct procd_group {
     server_rec *server;
     const char *filename; /* where it was defined */
     int line;
-    int index; /* row in the process table; -1 until post_config */
+    int index;           /* row in the process table; -1 until post_config */
+    int dynamic;         /* of ProcdGroupDir: which row it has, if any, is found by its name */
+    apr_uint32_t cached; /* that row + 1 when it was last looked for; atomic */
 };
 
 /** Of one server. */
@@ -47,7 +49,8 @@ typedef struct procd_server_conf {
 /** definition.c */
 const char *procd_cmd_spawn(cmd_parms *cmd, void *dummy, const char *arg);
 const char *procd_cmd_inside(cmd_parms *cmd, void *dummy, const char *arg);
-const char *procd_load_group_dir(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, const char *dir);
+/** Look at the files of ProcdGroupDir as the manager will, for who reads the log: what is wrong keeps nobody from starting. */
+void procd_check_group_dir(apr_pool_t *ptemp, server_rec *s, const char *dir);
 
 procd_server_conf *procd_conf(server_rec *s);
 /** Call for each group of each server. */
@@ -56,7 +59,7 @@ void procd_each_group(server_rec *s, void (*act)(procd_group *g, void *baton), v
 /* ------------------------------------------------------------------ what the parent keeps (retained data) */
 
 #define PROCD_RETAINED_MAGIC 0x70726f6364726574ull
-#define PROCD_RETAINED_VERSION 3
+#define PROCD_RETAINED_VERSION 4
 #define PROCD_LISTENERS_MAX 512
 #define PROCD_ENDING_MAX 32
 
@@ -80,9 +83,9 @@ typedef struct procd_retained {
     int config_fd;                                              /* the last configuration sent */
     unsigned int generation;
     apr_int64_t started_ms, respawn_delay_ms;
-    apr_int64_t longest_stop_ms;                /* SpawnStopTimeout */
-    pid_t ending[PROCD_ENDING_MAX];             /* managers that were sent away and have not ended yet */
-    char keys[PROCD_MAX_GROUPS][PROCD_KEY_MAX]; /* whose row each is */
+    apr_int64_t longest_stop_ms;                       /* SpawnStopTimeout */
+    pid_t ending[PROCD_ENDING_MAX];                    /* managers that were sent away and have not ended yet */
+    char keys[PROCD_GROUPS_CONFIGURED][PROCD_KEY_MAX]; /* whose row each is */
     procd_listener listeners[PROCD_LISTENERS_MAX];
 } procd_retained;
 
@@ -132,6 +135,8 @@ void procd_script_put_roots(procd_blob *blob, apr_pool_t *p, server_rec *s);
 /* ------------------------------------------------------------------ status.c */
 
 int procd_status_handler(request_rec *r);
+/** Call for each group that ProcdGroupDir has now. `g` lives until act() returns. */
+void procd_each_dir_group(apr_pool_t *p, void (*act)(procd_group *g, void *baton), void *baton);
 
 /* ------------------------------------------------------------------ server_status.c */
 

@@ -27,7 +27,7 @@ typedef struct publication {
     procd_blob blob;
     int n_listens;
     apr_status_t status;
-    unsigned char row_used[PROCD_MAX_GROUPS];
+    unsigned char row_used[PROCD_GROUPS_CONFIGURED];
 } publication;
 
 /* ------------------------------------------------------------------ rows */
@@ -37,7 +37,7 @@ static void keep_row(procd_group *g, void *baton)
     publication *p = baton;
 
     g->index = -1;
-    for (int i = 0; i < PROCD_MAX_GROUPS; i++) {
+    for (int i = 0; i < PROCD_GROUPS_CONFIGURED; i++) {
         if (strcmp(p->retained->keys[i], g->key) == 0 && !p->row_used[i]) {
             g->index = i;
             p->row_used[i] = 1;
@@ -51,7 +51,7 @@ static void find_row(procd_group *g, void *baton)
 {
     publication *p = baton;
 
-    for (int i = 0; g->index < 0 && i < PROCD_MAX_GROUPS; i++) {
+    for (int i = 0; g->index < 0 && i < PROCD_GROUPS_CONFIGURED; i++) {
         if (!p->row_used[i] && p->tables->manager->groups[i].state == PROCD_GROUP_FREE) {
             g->index = i;
             p->row_used[i] = 1;
@@ -338,6 +338,9 @@ static void put_all(publication *p)
     put_string(&p->blob, PROCD_TAG_RUNTIME_DIR, ap_runtime_dir_relative(p->pool, dir));
     put_string(&p->blob, PROCD_TAG_SERVER_ROOT, ap_server_root);
     procd_script_put_roots(&p->blob, p->pool, p->server);
+    if (conf->group_dir) {
+        put_string(&p->blob, PROCD_TAG_GROUP_DIR, conf->group_dir);
+    }
     procd_each_group(p->server, put_group, p);
 }
 

@@ -19,7 +19,7 @@ void procd_script_child_init(int script_fd)
 
 static int procd_group_is_pipe(const procd_group *g)
 {
-    return g && g->def->socket_type == PROCD_SOCKET_PIPE;
+    return g && g->def && g->def->socket_type == PROCD_SOCKET_PIPE;
 }
 
 static apr_status_t procd_script_ask(procd_group *g, const procd_script_order *order, int *control)

@@ -56,6 +56,7 @@ static int show_groups(request_rec *r, int flags)
                    (int)procd_client_tables.manager->manager_pid);
     }
     procd_each_group(ap_server_conf, show_group, &pg);
+    procd_each_dir_group(r->pool, show_group, &pg);
     if (pg.n) {
         ap_rputs("</table>\n", r);
     }

@@ -111,7 +111,7 @@ static void show_group(procd_group *g, void *baton)
     const procd_group_row *row;
     int first = 1;
 
-    if (procd_client_query(g, &info) != APR_SUCCESS || g->index < 0) {
+    if (g->index < 0 || procd_client_query(g, &info) != APR_SUCCESS) {
         return;
     }
     row = &procd_client_tables.manager->groups[g->index];
@@ -141,6 +141,21 @@ static void show_group(procd_group *g, void *baton)
         show_process(pg, g, i, &first);
     }
     ap_rputs(pg->json ? "]}" : "", pg->r);
+}
+
+void procd_each_dir_group(apr_pool_t *p, void (*act)(procd_group *g, void *baton), void *baton)
+{
+    for (int i = PROCD_GROUPS_CONFIGURED; procd_client_tables.manager && i < PROCD_MAX_GROUPS; i++) {
+        const procd_group_row *row = &procd_client_tables.manager->groups[i];
+        procd_group g = { .index = i };
+        char name[PROCD_NAME_WORDS * 8];
+
+        if (row->state == PROCD_GROUP_ACTIVE) {
+            procd_row_name(row, name);
+            g.name = g.key = apr_pstrdup(p, name);
+            act(&g, baton);
+        }
+    }
 }
 
 int procd_status_handler(request_rec *r)
@@ -173,6 +188,7 @@ int procd_status_handler(request_rec *r)
                    (unsigned int)procd_client_tables.manager->generation);
     }
     procd_each_group(ap_server_conf, show_group, &pg);
+    procd_each_dir_group(r->pool, show_group, &pg);
     ap_rputs(pg.json ? "]}\n" : "", r);
     return OK;
 }

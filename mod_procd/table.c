@@ -518,6 +518,52 @@ int procd_table_waiting(procd_tables *t, int child, int group, int delta)
     return delta > 0 && (get(row->live) < get(row->max) || get(row->state) == PROCD_GROUP_FREE);
 }
 
+/* ------------------------------------------------------------------ names */
+
+void procd_row_name(const procd_group_row *row, char name[PROCD_NAME_WORDS * 8])
+{
+    for (int i = 0; i < PROCD_NAME_WORDS; i++) {
+        uint64_t word = get(row->name[i]);
+
+        memcpy(name + i * 8, &word, 8);
+    }
+    name[PROCD_NAME_WORDS * 8 - 1] = '\0';
+}
+
+void procd_row_set_name(procd_group_row *row, const char *name)
+{
+    char text[PROCD_NAME_WORDS * 8] = "";
+
+    strncpy(text, name, sizeof(text) - 1);
+    for (int i = 0; i < PROCD_NAME_WORDS; i++) {
+        uint64_t word;
+
+        memcpy(&word, text + i * 8, 8);
+        set(row->name[i], word);
+    }
+}
+
+int procd_row_is(const procd_group_row *row, const char *name)
+{
+    char text[PROCD_NAME_WORDS * 8];
+
+    if (get(row->state) == PROCD_GROUP_FREE) {
+        return 0;
+    }
+    procd_row_name(row, text);
+    return strcmp(text, name) == 0;
+}
+
+int procd_table_find(const procd_tables *t, const char *name)
+{
+    for (int i = PROCD_GROUPS_CONFIGURED; i < PROCD_MAX_GROUPS; i++) {
+        if (procd_row_is(&t->manager->groups[i], name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 /* ------------------------------------------------------------------ reading */
 
 int procd_table_busy(const procd_tables *t, int group, int slot, uint64_t instance)

@@ -28,8 +28,11 @@
 #include <sys/types.h>
 
 #define PROCD_TABLE_MAGIC 0x70726f6364746231ull
-#define PROCD_TABLE_VERSION 3u
-#define PROCD_MAX_GROUPS 256
+#define PROCD_TABLE_VERSION 4u
+#define PROCD_MAX_GROUPS 1024
+/** Rows below this are those of <Spawn> blocks, given out by the parent; the others those of ProcdGroupDir, by the manager. */
+#define PROCD_GROUPS_CONFIGURED 512
+#define PROCD_NAME_WORDS 8 /* 64 bytes */
 #define PROCD_MAX_SLOTS 256
 #define PROCD_MAX_CHILDREN 1024
 #define PROCD_WHY_WORDS 16  /* 128 bytes */
@@ -84,11 +87,12 @@ typedef struct procd_group_row {
     _Atomic int32_t crash_loop;
     _Atomic int64_t retry_ms; /* CLOCK_MONOTONIC of the next start while crash_loop */
     _Atomic uint32_t demand_seen;
-    _Atomic uint64_t started, ended;      /* totals */
-    _Atomic int32_t halted;               /* by procctl, until it is told to start */
-    _Atomic int32_t scale_min, scale_max; /* by procctl; scale_max 0: as configured */
-    _Atomic int32_t spare;                /* SpawnSpare: the manager wants to know of every lease */
-    _Atomic int64_t request_ms;           /* SpawnRequestTimeout; 0: none */
+    _Atomic uint64_t name[PROCD_NAME_WORDS]; /* written while the row is free */
+    _Atomic uint64_t started, ended;         /* totals */
+    _Atomic int32_t halted;                  /* by procctl, until it is told to start */
+    _Atomic int32_t scale_min, scale_max;    /* by procctl; scale_max 0: as configured */
+    _Atomic int32_t spare;                   /* SpawnSpare: the manager wants to know of every lease */
+    _Atomic int64_t request_ms;              /* SpawnRequestTimeout; 0: none */
     _Atomic uint64_t why[PROCD_WHY_WORDS];
     procd_process_row processes[PROCD_MAX_SLOTS];
 } procd_group_row;
@@ -214,6 +218,11 @@ int64_t procd_now_ms(void);
 /** Requests leased of this process, summed over the children alive and clamped to what it can have. */
 int procd_table_busy(const procd_tables *t, int group, int slot, uint64_t instance);
 int procd_table_waiting_sum(const procd_tables *t, int group);
+/** Is this the row of the group of that name, in whatever state but free? */
+int procd_row_is(const procd_group_row *row, const char *name);
+/** The row of ProcdGroupDir's group of that name. @return -1: there is none */
+int procd_table_find(const procd_tables *t, const char *name);
+void procd_row_name(const procd_group_row *row, char name[PROCD_NAME_WORDS * 8]);
 /** A consistent copy of a row. @return 0, or -1 while it is being written again and again */
 int procd_row_read(const procd_process_row *row, procd_hold *hold, uint32_t *state);
 void procd_why_read(const procd_group_row *row, char why[PROCD_WHY_WORDS * 8]);
@@ -224,5 +233,6 @@ void procd_row_begin(procd_process_row *row);
 void procd_row_end(procd_process_row *row);
 void procd_row_set_addr(procd_process_row *row, const void *addr, socklen_t len);
 void procd_why_write(procd_group_row *row, const char *why);
+void procd_row_set_name(procd_group_row *row, const char *name);
 
 #endif /* PROCD_TABLE_H */

@@ -111,7 +111,7 @@ static uint64_t hash_definition(const char *text, size_t len, const identity *id
     return hash ? hash : 1;
 }
 
-static group *group_create(int index, const char *name)
+group *group_create(int index, const char *name)
 {
     group *g = calloc(1, sizeof(*g));
 
@@ -121,6 +121,7 @@ static group *group_create(int index, const char *name)
         snprintf(g->key, sizeof(g->key), "%s", name);
         g->row = &the_manager.tables.manager->groups[index];
         g->log_file = -1;
+        procd_row_set_name(g->row, name);
         the_manager.groups[index] = g;
     }
     return g;
@@ -185,20 +186,50 @@ static void refuse_group(group *g, const char *why)
     atomic_store(&g->row->crash_loop, 1);
 }
 
+int definition_read(group_definition *d, const char *name, const char *text, size_t len, procd_deferror *error)
+{
+    const char *why;
+
+    memset(d, 0, sizeof(*d));
+    if (procd_groupdef_parse(&d->def, name, text, len, error) != 0) {
+        return -1;
+    }
+    why = resolve(d->def, &d->id);
+    if (why) {
+        error->line = 0;
+        snprintf(error->text, sizeof(error->text), "%s", why);
+        definition_free(d);
+        return -1;
+    }
+    d->hash = hash_definition(text, len, &d->id);
+    return 0;
+}
+
+void definition_free(group_definition *d)
+{
+    procd_groupdef_free(d->def);
+    free(d->id.groups);
+    memset(d, 0, sizeof(*d));
+}
+
 static void define_group(group *g, const char *text, size_t len)
 {
-    procd_groupdef *def;
     procd_deferror error;
-    identity id = { 0 };
-    const char *why = procd_groupdef_parse(&def, g->name, text, len, &error) != 0 ? error.text : resolve(def, &id);
-    uint64_t definition = why ? 0 : hash_definition(text, len, &id);
+    group_definition d;
 
-    if (why) {
-        refuse_group(g, why);
-        procd_groupdef_free(def);
-        free(id.groups);
+    if (definition_read(&d, g->name, text, len, &error) != 0) {
+        refuse_group(g, error.text);
         return;
     }
+    group_define(g, &d);
+}
+
+void group_define(group *g, group_definition *d)
+{
+    procd_groupdef *def = d->def;
+    identity id = d->id;
+    uint64_t definition = d->hash;
+
     if (g->def && g->definition == definition) {
         procd_groupdef_free(def);
         free(id.groups);
@@ -228,6 +259,7 @@ typedef struct reading {
     procd_wire_group head;
     char name[PROCD_NAME_MAX + 1];
     char key[PROCD_KEY_MAX];
+    char group_dir[4096];
     unsigned char named[PROCD_MAX_GROUPS];
 } reading;
 
@@ -292,6 +324,7 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
         free(*string);
         *string = strndup(bytes, len);
         return *string ? 0 : -1;
+    case PROCD_TAG_GROUP_DIR: snprintf(r->group_dir, sizeof(r->group_dir), "%.*s", (int)len, bytes); return 0;
     case PROCD_TAG_SCRIPT_ROOT: script_add_default_root(bytes, len); return 0;
     case PROCD_TAG_GROUP:
         if (len != sizeof(r->head)) {
@@ -358,6 +391,15 @@ static void adopt_ghosts(const reading *r)
     }
 }
 
+void group_remove(group *g, int64_t now)
+{
+    if (!g->removed) {
+        g->removed = 1;
+        g->removed_ms = now;
+        atomic_store(&g->row->state, PROCD_GROUP_REMOVED);
+    }
+}
+
 static void settle_groups(const reading *r, int first)
 {
     int64_t now = procd_now_ms();
@@ -371,10 +413,8 @@ static void settle_groups(const reading *r, int first)
         if (first && r->named[i]) {
             adopt_group(g);
         }
-        if (!r->named[i] && !g->removed) {
-            g->removed = 1;
-            g->removed_ms = now;
-            atomic_store(&g->row->state, PROCD_GROUP_REMOVED);
+        if (!r->named[i] && !g->from_dir) {
+            group_remove(g, now);
         }
     }
     for (int i = 0; i < PROCD_MAX_GROUPS; i++) {
@@ -418,6 +458,7 @@ int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs
     else {
         control_open();
     }
+    groupdir_configure(r->group_dir, first);
     if (first) {
         adopt_ghosts(r);
     }
@@ -427,10 +468,4 @@ int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs
     manager_log(LEVEL_INFO, NULL, "PRD0146: configuration %u is in force", generation);
     free(r);
     return 0;
-}
-
-const char *config_reload(const char *name)
-{
-    (void)name;
-    return "the files of ProcdGroupDir are read with httpd's configuration: restart httpd gracefully";
 }

@@ -160,7 +160,7 @@ static void do_request(client *c, const procd_ctl_request *request)
     case PROCD_CTL_START: wrong = group_order_start(g); break;
     case PROCD_CTL_STOP: wrong = group_order_stop(g); break;
     case PROCD_CTL_RESTART: wrong = g ? group_order_restart(g) : order_all(group_order_restart); break;
-    case PROCD_CTL_RELOAD: wrong = config_reload(request->group); break;
+    case PROCD_CTL_RELOAD: wrong = groupdir_reload(request->group); break;
     case PROCD_CTL_SCALE: wrong = group_order_scale(g, request->min, request->max); break;
     }
     answer(c, wrong ? "error" : "ok", wrong ? wrong : "", -1);

@@ -3,7 +3,7 @@
  * @file  manager.h
  * @brief What the files of the manager share. One process, one thread, one event loop: nothing here needs a lock.
  *
- * main.c talks to the parent, config.c takes a configuration over, group.c decides how many processes there should be,
+ * main.c talks to the parent, config.c takes a configuration over, groupdir.c the files of ProcdGroupDir, group.c decides how many processes there should be,
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
  * accepts, wear.c when it is worn out, logs.c reads what processes write (logger.c: a program that
  * is given it) and tail.c keeps the last of it, adopt.c finds those that a manager before
@@ -123,6 +123,7 @@ struct spawn_group {
     uint64_t definition;
     identity id;
     int removed;
+    int from_dir; /* of ProcdGroupDir */
     int64_t removed_ms;
     int demanded;    /* SpawnStart ondemand: a first request has come */
     int wanted_once; /* procctl start: one process, whatever MIN is */
@@ -183,8 +184,28 @@ void manager_wake_children(void); /* a group may have room, or gave up */
 /** Take over the configuration in `config_fd`. Descriptors become the manager's. @return 0, or -1 (the old one stays) */
 int config_apply(uint32_t generation, int config_fd, const int *logs, int n_logs, const int *listens, int n_listens);
 void group_destroy(group *g);
-/** Read the files of ProcdGroupDir again, all or this group's. @return NULL, or what is wrong */
-const char *config_reload(const char *name);
+/** A text that was read: what group_define() takes. */
+typedef struct group_definition {
+    procd_groupdef *def;
+    identity id;
+    uint64_t hash;
+} group_definition;
+
+/** @return 0, or -1 and *error */
+int definition_read(group_definition *d, const char *name, const char *text, size_t len, procd_deferror *error);
+void definition_free(group_definition *d);
+group *group_create(int index, const char *name); /* NULL: no memory */
+/** It has this definition now; a new one replaces its processes. Takes what is in d. */
+void group_define(group *g, group_definition *d);
+/** It is no longer configured: it ends when its requests are done. */
+void group_remove(group *g, int64_t now);
+
+/* ------------------------------------------------------------------ groupdir.c */
+
+/** In each configuration: `path` is ProcdGroupDir's, empty without one. @param first  take over what is in the table */
+void groupdir_configure(const char *path, int first);
+/** Read the files again, all or this group's. @return NULL, or what is wrong */
+const char *groupdir_reload(const char *name);
 
 /* ------------------------------------------------------------------ group.c */
 

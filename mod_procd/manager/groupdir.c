@@ -1,0 +1,337 @@
+/* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
+/* ProcdGroupDir: a file NAME.conf is the definition of a group. The directory is looked at twice a second, so that files
+ * that come, change and go take effect without httpd. What is wrong with a file is said once, with its line, and leaves the
+ * group as it is.
+ *
+ * Whoever can write such a file decides what runs as which user: directory and files must belong to root or to the user that
+ * the manager runs as, and nobody else may write them. */
+#include "manager.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOOK_EVERY_MS 500
+
+/** What is known of a file. */
+typedef struct entry {
+    char name[PROCD_NAME_MAX + 1];
+    struct stat is; /* when it was last read */
+    int seen;       /* in the look under way */
+    int row;        /* of its group, -1: it has none */
+    struct entry *next;
+} entry;
+
+static char dir_path[4096];
+static entry *entries;
+static timer look;
+static struct stat dir_was;
+static int complained; /* of the directory itself */
+
+static int is_trusted(const struct stat *st)
+{
+    return (st->st_uid == 0 || st->st_uid == geteuid()) && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+static int is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mode == b->st_mode
+           && a->st_uid == b->st_uid && a->st_mtim.tv_sec == b->st_mtim.tv_sec
+           && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* ------------------------------------------------------------------ one file */
+
+/* @return the text, malloc'ed, or NULL with *why */
+static char *read_file(int at, const char *file, struct stat *st, const char **why)
+{
+    int fd = openat(at, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char *text = NULL;
+    ssize_t n;
+
+    if (fd == -1 || fstat(fd, st) != 0) {
+        *why = strerror(errno);
+    }
+    else if (!S_ISREG(st->st_mode) || st->st_size > PROCD_TEXT_MAX) {
+        *why = "it is not a file, or too long";
+    }
+    else if (!is_trusted(st)) {
+        *why = "it must belong to root or to the user that httpd was started as, and nobody else may write it";
+    }
+    else if (!(text = malloc((size_t)st->st_size + 1))) {
+        *why = "no memory";
+    }
+    else if ((n = read(fd, text, (size_t)st->st_size)) != (ssize_t)st->st_size) {
+        *why = n == -1 ? strerror(errno) : "it is being written";
+        free(text);
+        text = NULL;
+    }
+    if (fd != -1) {
+        close(fd);
+    }
+    return text;
+}
+
+static const char *unsuitable(const procd_groupdef *def)
+{
+    if (def->n_socket_names) {
+        return "SpawnSocketName needs a <Spawn> block: such sockets are httpd's";
+    }
+    return def->socket_type == PROCD_SOCKET_PIPE ? "SpawnSocketType pipe needs a <Spawn> block" : NULL;
+}
+
+static int free_row(void)
+{
+    for (int i = PROCD_GROUPS_CONFIGURED; i < PROCD_MAX_GROUPS; i++) {
+        if (!the_manager.groups[i] && atomic_load(&the_manager.tables.manager->groups[i].state) == PROCD_GROUP_FREE) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The group's row: its own, that of a group of this name that is ending or that another manager left, or a free one. */
+static group *group_for(entry *e, int first)
+{
+    int row = e->row;
+    group *g;
+
+    if (row < 0) {
+        row = procd_table_find(&the_manager.tables, e->name);
+    }
+    if (row < 0) {
+        row = free_row();
+    }
+    if (row < 0) {
+        manager_log(LEVEL_ERROR, NULL, "PRD0250: ProcdGroupDir: no room for group %s: there are %d already", e->name,
+                    PROCD_MAX_GROUPS - PROCD_GROUPS_CONFIGURED);
+        return NULL;
+    }
+    g = the_manager.groups[row];
+    if (!g) {
+        g = group_create(row, e->name);
+        if (g && first) {
+            adopt_group(g);
+        }
+    }
+    if (g) {
+        g->from_dir = 1;
+        g->removed = 0;
+        e->row = row;
+    }
+    return g;
+}
+
+static void define(entry *e, const char *text, size_t len, int first)
+{
+    procd_deferror error = { 0, "" };
+    group_definition d;
+    const char *why = NULL;
+    group *g;
+
+    if (definition_read(&d, e->name, text, len, &error) != 0) {
+        why = error.text[0] ? error.text : "no memory";
+    }
+    else if ((why = unsuitable(d.def))) {
+        definition_free(&d);
+    }
+    if (why) {
+        manager_log(LEVEL_ERROR, NULL, "PRD0251: %s/%s.conf:%d: %s%s", dir_path, e->name, error.line, why,
+                    e->row >= 0 ? "; the group goes on as it was" : "");
+        return;
+    }
+    g = group_for(e, first);
+    if (!g) {
+        definition_free(&d);
+        return;
+    }
+    if (!g->def) {
+        manager_log(LEVEL_NOTICE, g, "PRD0252: group %s: from %s/%s.conf", g->name, dir_path, e->name);
+    }
+    group_define(g, &d);
+    atomic_store(&g->row->state, PROCD_GROUP_ACTIVE);
+    group_open_log(g);
+    group_balance(g);
+    manager_wake_children();
+}
+
+static void read_entry(int at, entry *e, int first)
+{
+    char file[PROCD_NAME_MAX + 6];
+    const char *why = NULL;
+    struct stat st = { 0 };
+    char *text;
+
+    snprintf(file, sizeof(file), "%s.conf", e->name);
+    text = read_file(at, file, &st, &why);
+    e->is = st;
+    if (!text) {
+        manager_log(LEVEL_ERROR, NULL, "PRD0253: %s/%s: %s%s", dir_path, file, why,
+                    e->row >= 0 ? "; the group goes on as it was" : "");
+        return;
+    }
+    define(e, text, (size_t)st.st_size, first);
+    free(text);
+}
+
+/* ------------------------------------------------------------------ the directory */
+
+static entry *find_entry(const char *name)
+{
+    for (entry *e = entries; e; e = e->next) {
+        if (strcmp(e->name, name) == 0) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static entry *add_entry(const char *name)
+{
+    entry *e = calloc(1, sizeof(*e));
+
+    if (e) {
+        snprintf(e->name, sizeof(e->name), "%s", name);
+        e->row = -1;
+        e->next = entries;
+        entries = e;
+    }
+    return e;
+}
+
+static void drop_unseen(void)
+{
+    int64_t now = procd_now_ms();
+
+    for (entry **at = &entries; *at;) {
+        entry *e = *at;
+
+        if (e->seen) {
+            at = &e->next;
+            continue;
+        }
+        *at = e->next;
+        if (e->row >= 0 && the_manager.groups[e->row]) {
+            group *g = the_manager.groups[e->row];
+
+            manager_log(LEVEL_NOTICE, g, "PRD0254: group %s: its file is gone", g->name);
+            group_remove(g, now);
+            group_balance(g);
+        }
+        free(e);
+    }
+}
+
+static void complain(const char *why)
+{
+    if (!complained) {
+        manager_log(LEVEL_ERROR, NULL, "PRD0255: ProcdGroupDir %s: %s; its groups stay as they are", dir_path, why);
+    }
+    complained = 1;
+}
+
+static void look_at_file(int at, const char *file, int first)
+{
+    char name[PROCD_NAME_MAX + 1];
+    size_t len = strlen(file);
+    struct stat st;
+    entry *e;
+
+    if (len <= 5 || file[0] == '.' || strcmp(file + len - 5, ".conf") != 0 || len - 5 > PROCD_NAME_MAX
+        || fstatat(at, file, &st, 0) != 0) {
+        return;
+    }
+    memcpy(name, file, len - 5);
+    name[len - 5] = '\0';
+    if (!procd_name_ok(name)) {
+        return;
+    }
+    e = find_entry(name);
+    if (e && is_same(&e->is, &st)) {
+        e->seen = 1;
+        return;
+    }
+    e = e ? e : add_entry(name);
+    if (e) {
+        e->seen = 1;
+        read_entry(at, e, first);
+    }
+}
+
+static void look_around(int first)
+{
+    int fd = open(dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir;
+    struct dirent *d;
+
+    if (fd == -1 || fstat(fd, &dir_was) != 0) {
+        complain(strerror(errno));
+    }
+    else if (!is_trusted(&dir_was)) {
+        complain("it must belong to root or to the user that httpd was started as, and nobody else may write it");
+    }
+    else if ((dir = fdopendir(fd))) {
+        complained = 0;
+        for (entry *e = entries; e; e = e->next) {
+            e->seen = 0;
+        }
+        while ((d = readdir(dir))) {
+            look_at_file(fd, d->d_name, first);
+        }
+        drop_unseen();
+        closedir(dir);
+        return;
+    }
+    if (fd != -1) {
+        close(fd);
+    }
+}
+
+static void on_look(timer *t)
+{
+    loop_timer(t, procd_now_ms() + LOOK_EVERY_MS, on_look, NULL);
+    if (the_manager.mode == MODE_RUNNING) {
+        look_around(0);
+    }
+}
+
+void groupdir_configure(const char *path, int first)
+{
+    if (strcmp(path, dir_path) != 0) {
+        for (entry *e = entries; e; e = e->next) {
+            e->seen = 0;
+        }
+        drop_unseen();
+        snprintf(dir_path, sizeof(dir_path), "%s", path);
+        complained = 0;
+    }
+    loop_cancel(&look);
+    if (dir_path[0]) {
+        look_around(first);
+        loop_timer(&look, procd_now_ms() + LOOK_EVERY_MS, on_look, NULL);
+    }
+}
+
+const char *groupdir_reload(const char *name)
+{
+    entry *e = name ? find_entry(name) : NULL;
+
+    if (!dir_path[0]) {
+        return "there is no ProcdGroupDir";
+    }
+    if (name && !e) {
+        return "the group is not one of ProcdGroupDir";
+    }
+    for (entry *all = entries; all; all = all->next) {
+        if (!name || all == e) {
+            memset(&all->is, 0, sizeof(all->is)); /* read it, whatever it was */
+        }
+    }
+    look_around(0);
+    return NULL;
+}
