@@ -237,6 +237,12 @@ static int was_never_read(const pc_exchange *x, int error)
                   == AF_UNIX;
 }
 
+/* A backend that closes with some of the request's body unread resets the connection, however whole its answer is. */
+static int is_only_unread(const pc_exchange *x, int error)
+{
+    return error == ECONNRESET && x->msg.body && !x->pool->tls;
+}
+
 /* @param error  of the read, 0: the end of the stream */
 static pc_step closed(pc_exchange *x, int error)
 {
@@ -251,7 +257,8 @@ static pc_step closed(pc_exchange *x, int error)
     }
     memset(&ev, 0, sizeof(ev));
     x->codec->eof(x->codec_state, &ev);
-    if (ev.type == PC_EV_END && error) { /* an end that the backend did not say: some may be missing */
+    if (ev.type == PC_EV_END && error
+        && !is_only_unread(x, error)) { /* an end that the backend did not say: some may be missing */
         ev.type = PC_EV_ERROR;
         ev.why = "the connection broke before its end, which ends the body";
     }

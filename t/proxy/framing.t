@@ -16,6 +16,7 @@ use ProxyCore::Util qw(work_dir);
 
 my $http = ProxyCore::Backend->new;
 my $fcgi = ProxyCore::Backend->new(unix => work_dir() . '/run/f.sock');
+my $scgi = ProxyCore::Backend->new(unix => work_dir() . '/run/s.sock');
 my @modes = qw(x-forwarded forwarded both off);
 my $conf = join '', map { <<"CONF" } @modes;
 <ProxyCore f-$_>
@@ -41,6 +42,13 @@ $conf
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend @{[$fcgi->address]}
 </ProxyCore>
+<ProxyCore scgi>
+    ProxyCoreProtocol scgi
+    ProxyCoreBackend @{[$scgi->address]}
+</ProxyCore>
+<Location /scgi/>
+    ProxyCorePass scgi
+</Location>
 <Location /h/>
     ProxyCorePass http
 </Location>
@@ -195,5 +203,29 @@ is $p->{HTTP_AUTHORIZATION}, undef, 'Authorization is not exported without CGIPa
 is $p->{HTTP_X_MINE}, undef, 'what Connection lists is not exported';
 is $p->{CONTENT_LENGTH} || '', '', 'no invented length';
 is $p->{$_}, undef, "$_ is not exported" for qw(HTTP_CONNECTION HTTP_TRANSFER_ENCODING HTTP_CONTENT_LENGTH HTTP_EXPECT);
+
+# A body that ends with the connection, and a connection that is reset. Whoever has read all of the request has no reason to;
+# whoever has not resets it when he closes, however whole his answer is.
+for my $case (['GET', ''], ['POST', "Content-Length: 8\r\n"]) {
+    my ($method, $fields) = @$case;
+    my $c = $s->connect;
+    $c->send("$method /h/x HTTP/1.1\r\nHost: a\r\n$fields\r\n" . ($fields ? 'not read' : ''));
+    my $b = $http->accept(3);
+    $b->read_until(qr/\r\n\r\n/);
+    $b->send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nanswer");
+    $b->reset;
+    is $c->read_response->{complete}, $fields ? 1 : 0, "$method: a reset instead of an end";
+}
+{
+    my $c = $s->connect;
+    $c->send("POST /scgi/x HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nnot read");
+    my $b = $scgi->accept(3);
+    IO::Select->new($b->sock)->can_read(3);
+    sysread $b->sock, my $some, 10;
+    $b->send("Content-Type: text/plain\r\n\r\nanswer");
+    $b->close;
+    my $res = $c->read_response;
+    ok $res->{complete} && $res->{body} eq 'answer', 'SCGI over a unix socket: an answer of one that has not read the request';
+}
 $s->stop;
 done_testing;
