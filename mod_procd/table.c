@@ -664,7 +664,9 @@ void procd_row_set_addr(procd_process_row *row, const void *addr, socklen_t len)
     if (len > sizeof(words)) {
         len = 0;
     }
-    memcpy(words, addr, len);
+    if (len) { /* of a group of scripts there is none */
+        memcpy(words, addr, len);
+    }
     set(row->addr_len, (uint32_t)len);
     for (int i = 0; i < PROCD_ADDR_WORDS; i++) {
         set(row->addr[i], words[i]);

@@ -70,6 +70,13 @@ $sections
 <Location /app/>
     ProxyCorePass app
 </Location>
+<VirtualHost *>
+    ServerName localhost
+</VirtualHost>
+<VirtualHost *>
+    ServerName quick
+    CacheQuickHandler on
+</VirtualHost>
 CONF
 $s->start;
 
@@ -234,6 +241,21 @@ for my $kind (sort keys %b) {
     $k->close;
     $res = $f->finish;
     is "$res->{status} $res->{body}", '200 kept', '304 of the application keeps it';
+}
+
+# The same with the quick handler, which answers before any other phase.
+for my $kind (sort keys %b) {
+    my $short = "Cache-Control: max-age=60\r\n";
+    my ($f, $k) = begin($kind, 'disk/quick', host => 'quick');
+    $k->send($kind eq 'fcgi' ? fcgi_stdout("${short}Content-Length: 8\r\n\r\nhalf") : "HTTP/1.1 200 OK\r\n${short}Content-Length: 8\r\n\r\nhalf");
+    $k->close;
+    ok !$f->finish->{complete}, "$kind: cut";
+    is play($kind, 'disk/quick', $short, 'whole', host => 'quick')->{body}, 'whole', 'is asked for again';
+    poll_until { is_cached("/$kind/disk/quick") } 3;
+    $res = play($kind, 'disk/quick', $short, 'again', host => 'quick', wait => 0.15);
+    is "$res->{asked} $res->{body}", '0 whole', 'kept, and given by the quick handler';
+    $res = ProxyCore::Client->fetch($s, 'GET', "/$kind/disk/quick", host => 'quick', fields => ['Range', 'bytes=1-2']);
+    is $res->{body}, 'ho', 'a part of it';
 }
 
 # Ranges that nobody answers, of an answer with a length: httpd may cut the part out; a 206 of the backend is its own.
