@@ -34,6 +34,7 @@ poll_until { listens($port{$_}) || return 0 for keys %port; slurp("$dir/logs/uws
 # Name => protocol, backend.
 my %way = (
     gunicorn => ['http', 'spawn:gunicorn'],
+    cgi => ['cgi', 'spawn:script'],
     map { $_ => [$_, "127.0.0.1:$port{$_} max=8"] } qw(http fastcgi scgi uwsgi),
 );
 my $spawn_user = is_root() ? 'SpawnUser www-data' : '';
@@ -46,9 +47,18 @@ my $s = ProxyCore::Server->new(procd => 1, tls => 1, conf => <<"CONF" . join '',
     SpawnConcurrency 4
     $spawn_user
 </Spawn>
+<Spawn script>
+    SpawnSocketType  pipe
+    SpawnCommand     /usr/bin/python3
+    SpawnEnvironment PYTHONDONTWRITEBYTECODE=1
+    SpawnScriptRoot  $apps
+    SpawnProcesses   0 8
+    $spawn_user
+</Spawn>
 <Location "/app">
     RequestHeader unset Way
     CGIPassAuth On
+    Options +ExecCGI
 </Location>
 CONF
 
@@ -58,7 +68,7 @@ sub pool {
     my ($protocol, $backend) = @{ $way{$name} };
     # uWSGI's HTTP socket says HTTP/1.1 and closes after each answer
     $backend .= "\n    ProxyCoreKeepAlive off" if $name eq 'http';
-    my $script = $protocol eq 'http' ? '' : "ProxyCoreScript /app\n";
+    my $script = $protocol eq 'http' ? '' : $protocol eq 'cgi' ? "ProxyCoreScript /app file=$apps/flask_app.py\n" : "ProxyCoreScript /app\n";
     return "<ProxyCore $name>\n    ProxyCoreProtocol $protocol\n    ProxyCoreBackend $backend\n</ProxyCore>\n"
         . "<Location /app>\n<If \"%{HTTP:Way} == '$name'\">\n    ProxyCorePass $name\n    $script</If>\n</Location>\n";
 }

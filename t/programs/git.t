@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
-# Smart HTTP: git clones and pushes by git-http-backend behind Basic authentication. A push of 50 MB that git sends chunked,
+# Smart HTTP: git clones and pushes by git-http-backend, as CGI and by fcgiwrap, behind Basic authentication. A push of 50 MB that git sends chunked,
 # with and without Expect, and requests that git compresses.
 # F1 F11 F21 P2
 use strict;
@@ -38,6 +38,22 @@ my %backend = (fcgiwrap => <<"CONF");
 </Spawn>
 <ProxyCore git>
     ProxyCoreProtocol fastcgi
+    ProxyCoreBackend  spawn:git
+    ProxyCoreTimeout  first=60s idle=60s
+</ProxyCore>
+CONF
+$backend{cgi} = <<"CONF";
+<Spawn git>
+    SpawnSocketType  pipe
+    SpawnProcesses   1 8
+    SpawnScriptRoot  /usr/lib/git-core
+    SpawnScriptOwner root
+    SpawnEnvironment GIT_PROJECT_ROOT=$dir/repos
+    SpawnEnvironment GIT_HTTP_EXPORT_ALL=1
+    $spawn_user
+</Spawn>
+<ProxyCore git>
+    ProxyCoreProtocol cgi
     ProxyCoreBackend  spawn:git
     ProxyCoreTimeout  first=60s idle=60s
 </ProxyCore>
