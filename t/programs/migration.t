@@ -14,6 +14,7 @@ use Test::More;
 
 use ProxyCore::Programs qw(need);
 use ProxyCore::Server;
+use ProxyCore::TLS;
 use ProxyCore::Util qw(work_dir top_dir poll_until start_child stop_child spew slurp is_root user_ids free_port listens backend_program);
 
 need(gunicorn => 'gunicorn', 'uwsgi-core' => 'uwsgi', 'uwsgi-plugin-python3' => '/usr/lib/uwsgi/plugins/python3*_plugin.so', 'php-cgi' => '/usr/bin/php-cgi',
@@ -23,7 +24,7 @@ need(gunicorn => 'gunicorn', 'uwsgi-core' => 'uwsgi', 'uwsgi-plugin-python3' => 
 # ------------------------------------------------------------------ what is asked, by the pair's heading
 
 my $dir = work_dir();
-my %port = map { $_ => free_port() } qw(http http2 nobody fastcgi scgi uwsgi websocket gate);
+my %port = map { $_ => free_port() } qw(http http2 nobody fastcgi scgi uwsgi websocket gate tls);
 my $long = 'x' x 70_000;
 # [method, path, fields, body, both statuses where the page says that they differ]
 sub usual {
@@ -41,7 +42,10 @@ my %asked = (
     'From mod_proxy_fcgi' => \@php,
     'FastCGI: scripts of another machine' => [usual('/shop/b/s.php'), ['GET', '/shop/x.txt']],
     'FastCGI: variables, a bound, kept connections' => \@php,
-    'From mod_proxy_http' => \@app,
+    'From mod_proxy_http' => [@app, map { ['GET', "/app/x?status=302&header=Location:$_"] } "http://127.0.0.1:$port{http}/y/z?b=c", '/y', '/app/y', 'y'],
+    'HTTP: a backend behind TLS' => \@app,
+    'HTTP: error pages, cookies' => [@app, ['GET', '/app/x?status=500&body=mine'],
+        map { ['GET', "/app/x?header=Set-Cookie:$_"] } 'a=b;Path=/;Domain=app.internal', 'a=b;Path=/;HttpOnly', 'a=b;Domain=other.example'],
     'HTTP: the whole site, but for a path' => [usual('/x/some%20where'), ['GET', '/'], ['GET', '/static/plain.txt'], ['GET', '/static/none']],
     'HTTP: bounds and times' => \@app,
     'HTTP: by a rewrite rule' => [['GET', '/app/x?a=b'], ['POST', '/app/x?a=', ['Content-Type', 'a/b'], $long], ['GET', '/app/x'], ['GET', '/else?a=']],
@@ -114,16 +118,20 @@ my $uwsgi = start_child({ cwd => "$dir/apps", out => "$dir/logs/uwsgi", env => {
     '--scgi-socket', "127.0.0.1:$port{scgi}", '--uwsgi-socket', "127.0.0.1:$port{uwsgi}");
 my $gunicorn = start_child({ cwd => "$dir/apps", out => "$dir/logs/gunicorn", env => { PYTHONDONTWRITEBYTECODE => 1 } },
     qw(gunicorn --threads 8 --keep-alive 30), map({ ('--bind', "127.0.0.1:$port{$_}") } qw(http http2)), 'echo:application');
+my $ca = ProxyCore::TLS->ca('A CA');
+my $pem = $ca->cert('localhost');
+my $behind_tls = start_child({ cwd => "$dir/apps", out => "$dir/logs/gunicorn", env => { PYTHONDONTWRITEBYTECODE => 1 } },
+    qw(gunicorn --threads 4 --keep-alive 30 --certfile), $pem, '--keyfile', $pem, '--bind', "127.0.0.1:$port{tls}", 'echo:application');
 poll_until { -S "$dir/run/php-fpm.sock" };
 chmod 0777, "$dir/run/php-fpm.sock";
-poll_until { listens($port{$_}) || return 0 for qw(http http2 scgi uwsgi websocket); slurp("$dir/logs/uwsgi") =~ /spawned uWSGI worker 1/ } 20
+poll_until { listens($port{$_}) || return 0 for qw(http http2 scgi uwsgi websocket tls); slurp("$dir/logs/uwsgi") =~ /spawned uWSGI worker 1/ } 20
     or die slurp("$dir/logs/uwsgi");
 
 # What stands on the page, and what it is here.
 my @here = (['127.0.0.1:3000', "127.0.0.1:$port{http}"], ['127.0.0.1:3001', "127.0.0.1:$port{http2}"], ['127.0.0.1:3009', "127.0.0.1:$port{nobody}"],
     ['127.0.0.1:9000', "127.0.0.1:$port{fastcgi}"], ['/run/php/php-fpm.sock', "$dir/run/php-fpm.sock"],
     map({ [$_ . ':10102', "127.0.0.1:$port{gate}"], [$_ . ':4000', "127.0.0.1:$port{scgi}"], [$_ . ':3031', "127.0.0.1:$port{uwsgi}"] } qw(localhost 127.0.0.1)), ['/srv/app', "$dir/app"],
-    ['/srv/www', $www], map { ["/srv/$_", "$dir/$_"] } qw(reports files));
+    ['localhost:8443', "localhost:$port{tls}"], ['/etc/ssl/our-ca.pem', $ca->file], ['/srv/www', $www], map { ["/srv/$_", "$dir/$_"] } qw(reports files));
 my $spawn_user = is_root() ? "\nSpawnUser www-data" : '';
 sub localized {
     my ($text) = @_;
@@ -147,8 +155,8 @@ sub conf {
 }
 my %server = (
     before => ProxyCore::Server->new(name => 'before', core => 0, modules => [qw(proxy proxy_http proxy_fcgi proxy_scgi proxy_uwsgi proxy_wstunnel
-        proxy_balancer lbmethod_byrequests slotmem_shm rewrite cgid fcgid auth_basic authnz_fcgi xsendfile)], conf => ''),
-    after => ProxyCore::Server->new(name => 'after', procd => 1, modules => [qw(rewrite)], conf => conf('after')),
+        proxy_balancer lbmethod_byrequests slotmem_shm rewrite cgid fcgid auth_basic authnz_fcgi xsendfile ssl socache_shmcb)], conf => ''),
+    after => ProxyCore::Server->new(name => 'after', procd => 1, modules => [qw(rewrite ssl socache_shmcb)], conf => conf('after')),
 );
 $server{before}{conf} = "ScriptSock $dir/before/run/cgisock\nFcgidIPCDir $dir/before/run\nFcgidProcessTableFile $dir/before/run/fcgid_shm\n" . conf('before');
 chmod 0777, "$dir/before/run";
@@ -210,7 +218,7 @@ for my $pair (@$pairs) {
             s/\Q$dir\E/DIR/g for $was, $is;
             next if $was eq $is;
             my ($row) = grep { exists $_->{$name} } @allowed;
-            $row ? $row->{$name}++ : push @wrong, "$name: before: " . substr($was, 0, 300) . "; after: " . substr($is, 0, 300);
+            $row ? $row->{$name}++ : push @wrong, "$name: before: " . substr($was, 0, 900) . "; after: " . substr($is, 0, 900);
         }
         is "@wrong", '', "$pair->{title}: $request->[0] $request->[1]: $new->{status}" or diag join "\n", @wrong;
     }
@@ -219,5 +227,5 @@ for my $part (sort keys %$differs) {
     is_deeply [grep { !$differs->{$part}{$_} } sort keys %{ $differs->{$part} }], [], "$part: whatever the page says to differ does";
 }
 $server{$_}->stop for qw(after before);
-stop_child($_) for $uwsgi, $gunicorn;
+stop_child($_) for $uwsgi, $gunicorn, $behind_tls;
 done_testing;

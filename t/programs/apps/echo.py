@@ -1,5 +1,6 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 # Says all that it was told, a NAME=value line each. What the query's words choose: status=N, header=N:V, body=TEXT.
+from http import HTTPStatus
 from urllib.parse import unquote
 
 
@@ -9,7 +10,7 @@ def application(environ, start_response):
         name, _, value = word.partition("=")
         value = unquote(value)
         if name == "status":
-            status = value + " Some"
+            status = f"{value} {HTTPStatus(int(value)).phrase}"
         elif name == "header":
             fields.append(tuple(value.split(":", 1)))
         elif name == "body":
