@@ -57,13 +57,24 @@ $pools
     ProxyCoreRetry 1 on=connect,reset
     ProxyCoreRequestBuffering on spool=10K
 </ProxyCore>
+<ProxyCore total>
+    ProxyCoreProtocol http
+    ProxyCoreBackend @{[$b{http}->address]}
+    ProxyCoreRequestBuffering on
+    ProxyCoreTimeout total=1s
+</ProxyCore>
+<ProxyCore nobody>
+    ProxyCoreProtocol http
+    ProxyCoreBackend 127.0.0.1:@{[free_port()]}
+    ProxyCoreRequestBuffering on
+</ProxyCore>
 <ProxyCore echo>
     ProxyCoreProtocol http
     ProxyCoreBackend 127.0.0.1:$port
     ProxyCoreRequestBuffering on spool=64K
     ProxyCoreResponseBuffering on spool=64K
 </ProxyCore>
-@{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(http fcgi keep tight memory pair echo)]}
+@{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(http fcgi keep tight memory pair total nobody echo)]}
 <Location /http/small>
     LimitRequestBody 1000
 </Location>
@@ -219,6 +230,18 @@ for my $host (qw(impatient timed)) {
     ok $c->closed(4), 'and the connection is closed';
     is $b{http}->accept(0.1), undef, 'no backend is asked';
 }
+
+# total= counts the upload; nobody rests for it.
+$c = $s->connect;
+$start = now();
+$c->send("POST /total/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx");
+is $c->read_response(timeout => 5)->{status}, 504, 'total= is over before the upload is';
+cmp_ok now() - $start, '<', 3, 'in time';
+is $b{http}->accept(0.1), undef, 'no backend is asked';
+# Where nobody is left to ask, it turns out behind the upload.
+$res = $s->request('POST', '/nobody/x', body => 'x' x 200_000, timeout => 5);
+is $res->{status}, 503, 'no backend: 503';
+ok $res->{head}->h('Retry-After'), 'with Retry-After';
 
 # Forty slow uploads on four threads hold none of them. D18
 if (mpm() eq 'event') {
