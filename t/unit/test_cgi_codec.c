@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_proxy_core/protocols/cgi.c mod_proxy_core/protocols/cgi_answer.c mod_proxy_core/connection.c mod_proxy_core/head.c mod_proxy_core/buf.c */
+/* sources: mod_proxy_core/protocols/cgi.c mod_proxy_core/protocols/cgi_answer.c mod_proxy_core/connection.c mod_proxy_core/trailer_rules.c mod_proxy_core/head.c mod_proxy_core/buf.c */
 /* F23 P7: the CGI codec. Each answer is decoded whole, cut at every byte, and byte by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
