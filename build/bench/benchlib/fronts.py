@@ -482,5 +482,6 @@ backend back
         return [have("haproxy"), "-db", "-f", conf]
 
 
+# Completed by cgi.py.
 ALL = [Floor, Ours, OursUnset, OursBounded, ProxyFcgi, ProxyFcgiNoReuse, ProxyHttp, Fcgid, NginxFloor, Nginx, Haproxy]
 ALL_NAMES = [c.name for c in ALL]

@@ -6,7 +6,7 @@ import os
 import statistics
 import subprocess
 
-from . import fronts
+from . import cgi, fronts
 from .tools import HERE, OUT, Unavailable, have, say
 
 CLIENTS = 32
@@ -21,13 +21,20 @@ CASES = {
     "http-64k":    ("http", "/app?n=65536", 65536),
     "fcgi-10m":    ("fcgi", "/app?n=10485760", 10485760),
     "http-10m":    ("http", "/app?n=10485760", 10485760),
+    "cgi-c":       ("cgi-c", "/cgi/cgi-c", 100),
+    "cgi-sh":      ("cgi-sh", "/cgi/cgi-sh", 100),
+    "cgi-perl":    ("cgi-perl", "/cgi/cgi-perl", 100),
+    "cgi-c-alone": ("cgi-c", "/cgi/cgi-c", 100),
 }
+CLIENTS_OF = {"cgi-c-alone": 1}
 
 WHAT = {
     "fcgi-100": "FastCGI, 100 bytes, a backend that costs next to nothing, unix socket",
     "http-100": "HTTP, 100 bytes, a backend that costs next to nothing, loopback TCP",
     "libfcgi-100": "FastCGI, 100 bytes, a program on libfcgi with 64 threads",
     "php-fpm-100": "FastCGI, 100 bytes, php-fpm with 8 static children",
+    "cgi-c": "CGI, 100 bytes, a small program in C", "cgi-sh": "CGI, 100 bytes, a script of /bin/sh",
+    "cgi-perl": "CGI, 100 bytes, a script in perl", "cgi-c-alone": "CGI, 100 bytes, a small program in C, one client",
     "fcgi-64k": "FastCGI, 64 KB", "http-64k": "HTTP, 64 KB", "fcgi-10m": "FastCGI, 10 MB", "http-10m": "HTTP, 10 MB",
 }
 
@@ -65,7 +72,7 @@ def command(port, case, seconds, threads):
     path, expected = CASES[case][1:]
     if expected >= BULK:
         return [OUT + "/client_keepalive", str(port), path, str(CLIENTS), str(expected), str(max(1, seconds))]
-    return ["wrk", "-t%d" % threads, "-c%d" % CLIENTS, "-d%ds" % max(1, seconds), "--timeout", "30s", "--latency", "-s",
+    return ["wrk", "-t%d" % threads, "-c%d" % CLIENTS_OF.get(case, CLIENTS), "-d%ds" % max(1, seconds), "--timeout", "30s", "--latency", "-s",
             os.path.join(HERE, "wrk.lua"), "http://127.0.0.1:%d%s" % (port, path)]
 
 
@@ -147,6 +154,8 @@ def start_fronts(place, options, case, running):
     kind, path, expected = CASES[case]
     missing = []
     for index, cls in enumerate(fronts.ALL):
+        if kind in cgi.KINDS and not cls.only_for:
+            continue
         if cls.name not in options.peers or (cls is fronts.NginxFloor and expected != 100) or (cls.only_for and kind not in cls.only_for):
             continue
         front = cls(place, index, options)

@@ -59,6 +59,7 @@ def build_helpers():
     for name in ("fcgi_fast", "http_fast"):
         _compile(name, ["backends/fast.c", "backends/%s.c" % name], ["-std=c11"], ["backends/fast.h"])
     _compile("libfcgi_app", ["backends/libfcgi_app.c"], ["-std=c11", "-D_DEFAULT_SOURCE", "-lfcgi", "-lpthread"])
+    _compile("cgi", ["backends/cgi.c"], ["-std=c11"])
     for name in ("client_waiting", "client_keepalive"):
         _compile(name, [name + ".c"], ["-std=c11", "-pthread"], ["client.h"])
     _compile("mod_floor.so", ["mod_floor.c"], ["-shared", "-fPIC", "-std=gnu11"] + ["-I" + d for d in _flags("apxs", "-q", "INCLUDEDIR")]
@@ -182,7 +183,7 @@ class Workplace:
         self.procs = []
         # Programs are copied, so that whatever runs from here can be found, and ended, by its path.
         self.bin = self.mkdir("bin")
-        for name in ("fcgi_fast", "http_fast", "libfcgi_app"):
+        for name in ("fcgi_fast", "http_fast", "libfcgi_app", "cgi"):
             shutil.copy(os.path.join(OUT, name), self.bin)
         self.htdocs = self.mkdir("htdocs")
         self.write("htdocs/static.txt", "static\n")
