@@ -115,6 +115,7 @@ typedef struct script_side {
     char *chroot_dir; /* without symbolic links, NULL: none */
     uid_t *owners;
     int n_owners;
+    int as_root; /* the manager is: it gives descriptors to the group's user, and changes to it */
     int other_user;
     char **env; /* of the definition; ends in NULL */
 } script_side;

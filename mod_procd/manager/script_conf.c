@@ -134,8 +134,9 @@ static const char *check_user(group *g)
 {
     const procd_wire_global *httpd = &the_manager.global;
 
-    g->cgi->other_user = geteuid() == 0 && (g->id.uid != httpd->uid || g->id.gid != httpd->gid);
-    if (geteuid() == 0 && g->id.uid == 0) {
+    g->cgi->as_root = geteuid() == 0;
+    g->cgi->other_user = g->cgi->as_root && (g->id.uid != httpd->uid || g->id.gid != httpd->gid);
+    if (g->cgi->as_root && g->id.uid == 0) {
         return "scripts must not run as root";
     }
     if (g->cgi->other_user && g->id.uid != httpd->uid && g->id.uid < PROCD_SCRIPT_LEAST_ID) {

@@ -59,7 +59,7 @@ static int make_pipe(int pair[2], int ours, const group *g)
         return -1;
     }
     fcntl(pair[ours], F_SETFL, O_NONBLOCK);
-    if (geteuid() == 0 && fchown(pair[1 - ours], g->id.uid, (gid_t)-1) != 0) {
+    if (g->cgi->as_root && fchown(pair[1 - ours], g->id.uid, (gid_t)-1) != 0) {
         return -1;
     }
     return 0;
@@ -69,7 +69,7 @@ static int make_pipes(pipes *p, const group *g, int has_body)
 {
     memset(p, -1, sizeof(*p));
     if ((!has_body || make_pipe(p->in, 1, g) == 0) && make_pipe(p->out, 0, g) == 0
-        && log_pipe(&p->log[0], &p->log[1], geteuid() == 0 ? g->id.uid : (uid_t)-1) == 0) {
+        && log_pipe(&p->log[0], &p->log[1], g->cgi->as_root ? g->id.uid : (uid_t)-1) == 0) {
         return 0;
     }
     close_pair(p->in);
@@ -191,7 +191,7 @@ static void describe_user(launch *l, const group *g)
     if (g->id.n_groups) {
         memcpy(groups, g->id.groups, (size_t)g->id.n_groups * sizeof(gid_t));
     }
-    l->change_user = geteuid() == 0;
+    l->change_user = g->cgi->as_root;
     l->uid = g->id.uid;
     l->gid = g->id.gid;
     l->groups = groups;

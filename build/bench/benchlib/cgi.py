@@ -9,7 +9,7 @@ from .fronts import Front, Httpd, Ours, load
 from .tools import SERVER_USER, have
 
 KINDS = ("cgi-c", "cgi-sh", "cgi-perl")
-PROCESSES = 16
+PROCESSES = 8
 
 _PRINT = "Content-Type: text/plain\\r\\nContent-Length: 100\\r\\n\\r\\n"
 SCRIPTS = {
