@@ -14,7 +14,8 @@
  *   process_connection steps on; at the end finishes the request as ap_process_async_request() would have
  *
  * A perch is the epoll descriptor with an alarm; perches are kept and used again. The alarm, and the queue, wake an
- * exchange by putting a descriptor that is always readable, one for the whole child, into the set. They may do so before
+ * exchange by putting a descriptor that is always readable, one of a few of the whole child, into the set: Linux lets one
+ * be in no more than 500 sets that are themselves in a set (the MPM's), and wakings come by thousands. They may do so before
  * the exchange has put itself to sleep: x->woken is set first and looked at last, so that no waking is lost; one too many
  * costs a step.
  */
@@ -44,10 +45,12 @@
 APLOG_USE_MODULE(proxy_core);
 
 #define PERCHES_KEPT 256
+#define READY_FDS 64
 
 typedef struct pc_perch pc_perch;
 struct pc_perch {
     int epfd;
+    int ready; /* one of perches.ready */
     pc_alarm alarm;
     int backend_fd; /* in the set, -1: none */
     int out_fd;     /* the same for a link with two descriptors */
@@ -74,7 +77,8 @@ static struct {
     int n;
     apr_uint32_t taken; /* perches in use; atomic */
     int can_wait;
-    int ready; /* always readable */
+    int ready[READY_FDS];    /* always readable */
+    apr_uint32_t next_ready; /* atomic */
 } perches;
 
 /* ------------------------------------------------------------------ perches */
@@ -101,6 +105,7 @@ static pc_perch *perch_make(void)
         return NULL;
     }
     p->backend_fd = p->out_fd = p->client_fd = -1;
+    p->ready = perches.ready[apr_atomic_inc32(&perches.next_ready) % READY_FDS];
     p->alarm.ring = on_alarm;
     p->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (p->epfd == -1) {
@@ -167,17 +172,17 @@ int pc_perch_fd(pc_exchange *x)
 
 void pc_perch_fire(pc_exchange *x)
 {
-    struct epoll_event ev = { .events = EPOLLIN, .data = { .fd = perches.ready } };
+    struct epoll_event ev = { .events = EPOLLIN, .data = { .fd = x->perch->ready } };
 
     apr_atomic_set32(&x->woken, 1);
     if (!pc_nap_end(x)) {
-        (void)epoll_ctl(x->perch->epfd, EPOLL_CTL_ADD, perches.ready, &ev);
+        (void)epoll_ctl(x->perch->epfd, EPOLL_CTL_ADD, x->perch->ready, &ev);
     }
 }
 
 void pc_perch_quiet(pc_exchange *x)
 {
-    (void)epoll_ctl(x->perch->epfd, EPOLL_CTL_DEL, perches.ready, NULL);
+    (void)epoll_ctl(x->perch->epfd, EPOLL_CTL_DEL, x->perch->ready, NULL);
     apr_atomic_set32(&x->woken, 0);
 }
 
@@ -334,7 +339,7 @@ static void look_around(pc_exchange *x)
     }
 
     for (i = 0; i < n; i++) {
-        if (ev[i].data.fd == perches.ready) {
+        if (ev[i].data.fd == x->perch->ready) {
             pc_perch_quiet(x);
         }
         else if (ev[i].data.fd == x->perch->client_fd && (ev[i].events & left)) {
@@ -441,7 +446,9 @@ static apr_status_t close_perches(void *unused)
         perches.free = p->next;
         perch_close(p);
     }
-    close(perches.ready);
+    for (int i = 0; i < READY_FDS; i++) {
+        close(perches.ready[i]);
+    }
     return APR_SUCCESS;
 }
 
@@ -451,7 +458,9 @@ void pc_park_child_init(apr_pool_t *pchild)
     perches.n = 0;
     perches.taken = 0;
     perches.can_wait = 0;
-    perches.ready = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    for (int i = 0; i < READY_FDS; i++) {
+        perches.ready[i] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
 #ifdef AP_MPMQ_CAN_WAITIO
     if (ap_mpm_query(AP_MPMQ_CAN_WAITIO, &perches.can_wait) != APR_SUCCESS) {
         perches.can_wait = 0;

@@ -15,7 +15,7 @@ use Digest::SHA qw(sha1_base64);
 use ProxyCore::Backend;
 use ProxyCore::Server;
 use ProxyCore::TLS;
-use ProxyCore::Util qw(poll_until slurp spew mpm top_dir free_port start_child run_capture listens);
+use ProxyCore::Util qw(alive now poll_until slurp spew mpm top_dir free_port start_child run_capture listens);
 
 my $python = '/usr/bin/python3';
 my (undef, $missing) = run_capture($python, '-c', 'import websockets, h2.connection');
@@ -140,4 +140,34 @@ sub shake {
 is $s->get('/static.txt')->{body}, "static\n", 'the server is well';
 $s->stop;
 $peer->stop;
+
+# Hundreds on one child: none holds a thread, and all of them hear of a graceful restart.
+SKIP: {
+    my $many = 700;
+    my ($limit) = run_capture('sh', '-c', 'ulimit -n');
+    skip 'only the event MPM can park', 5 if mpm() ne 'event';
+    skip 'too few descriptors', 5 if $limit !~ /unlimited/ && $limit < 4096;
+    my $big = ProxyCore::Server->new(name => 'big', protocols => 'http/1.1', conf => pool('demo', "127.0.0.1:$demo"),
+        mpm_conf => "StartServers 1\nServerLimit 3\nThreadLimit 8\nThreadsPerChild 8\nMaxRequestWorkers 8\nMinSpareThreads 1\n"
+            . "MaxSpareThreads 8\nAsyncRequestWorkerFactor 300\n");
+    spew($big->docroot . '/static.txt', "static\n");
+    $big->start;
+    my ($old) = $big->children;
+    my @c;
+    for (1 .. $many) {
+        my $c = $big->connect;
+        $c->send("GET /demo/ HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+        push @c, $c;
+    }
+    is scalar(grep { ($_->read_response->{status} || 0) == 101 } @c), $many, "$many WebSockets on eight threads";
+    is $big->get('/static.txt')->{body}, "static\n", 'a static file meanwhile';
+    $_->send("\x81\x82\0\0\0\0hi") for @c;
+    is scalar(grep { ($_->read_bytes(4, 10) || '') eq "\x81\x02hi" } @c), $many, 'each is answered';
+    $big->graceful;
+    my $end = now() + 12;
+    is scalar(grep { $_->closed($end - now() > 0 ? $end - now() : 0) } @c), $many, 'a graceful restart ends each';
+    $_->close for @c;
+    ok poll_until(sub { !alive($old) }, 15), 'and the old child';
+    $big->stop;
+}
 done_testing;
