@@ -1,7 +1,7 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /*
- * The backend's answer is read to its end, so that its connection can be kept, and the handler returns the status: httpd
- * then does what it does for an error of its own. What a client needs in order to go on after that status is kept of the
+ * The backend's answer is read to its end, so that its connection can be kept, but not waited for: nobody sees it. Then the
+ * handler returns the status: httpd does what it does for an error of its own. What a client needs in order to go on after that status is kept of the
  * backend's fields. An ErrorDocument that is itself proxied is shown whatever its status is, and so nothing turns in circles.
  */
 #include "override.h"
@@ -76,6 +76,7 @@ int pc_override_takes(pc_exchange *x, const pc_head *head)
     x->instead = serve;
     x->instead_data = a;
     x->instead_state = "error-override";
+    x->rest_unneeded = 1;
     x->discard = 1;
     return 1;
 }
