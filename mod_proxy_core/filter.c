@@ -45,6 +45,9 @@ void pc_filter_queue(pc_exchange *x)
     if (!x->in) {
         x->in = apr_brigade_create(x->r->pool, x->c->bucket_alloc);
     }
+    else if (!x->spool) {
+        apr_brigade_cleanup(x->in); /* what an earlier try has left of the file */
+    }
     x->body = PC_BODY_READ;
     if (x->route->data_length) {
         b = apr_brigade_insert_file(x->in, x->route->data, 0, x->route->data_length, x->r->pool);
