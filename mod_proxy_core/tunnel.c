@@ -12,6 +12,7 @@
  */
 #include "exchange.h"
 #include "clock.h"
+#include "instead_values.h"
 #include "upgrade.h"
 
 #include "ap_mpm.h"
@@ -199,7 +200,9 @@ static void pass_head(pc_exchange *x, const pc_head *head)
     apr_size_t i;
 
     for (i = 0; i < head->nfields; i++) {
-        apr_table_addn(fields, head->fields[i].name, head->fields[i].value);
+        if (pc_instead_field_of(head->fields[i].name, head->fields[i].name_len) == PC_FIELD_OTHER) { /* for us only */
+            apr_table_addn(fields, head->fields[i].name, head->fields[i].value);
+        }
     }
     apr_table_setn(fields, "Connection", "Upgrade");
     r->headers_out = apr_table_copy(r->pool, fields);

@@ -1,0 +1,124 @@
+#!/usr/bin/perl
+# Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
+#
+# Where two rooms meet: another try of a filter, an error page in place of an answer that never ends, what a 101 says that is
+# nobody's business, and nothing that spins while it waits.
+# G10 F29 F20 F22 F21
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use ProxyCore::Backend;
+use ProxyCore::FCGI qw(read_record fcgi_answer fcgi_end FCGI_BEGIN_REQUEST FCGI_PARAMS FCGI_STDIN);
+use ProxyCore::Server;
+use ProxyCore::Util qw(now poll_until spew slurp mpm);
+
+plan skip_all => 'one run is enough' if mpm() ne 'event';
+
+my %b = map { $_ => ProxyCore::Backend->new } qw(one two http);
+my $s = ProxyCore::Server->new(conf => '');
+my $root = $s->docroot;
+$s->{conf} = <<"CONF";
+<ProxyCore filter>
+    ProxyCoreProtocol fastcgi
+    ProxyCoreBackend @{[$b{one}->address]}
+    ProxyCoreBackend @{[$b{two}->address]}
+    ProxyCoreBalancer first
+    ProxyCoreMode filter
+    ProxyCoreRetry 1 on=connect,stale,reset
+    ProxyCoreKeepAlive off
+    ProxyCoreTimeout first=3s send=3s idle=3s
+</ProxyCore>
+<ProxyCore http>
+    ProxyCoreProtocol http
+    ProxyCoreBackend @{[$b{http}->address]}
+    ProxyCoreKeepAlive off
+    ProxyCoreUpgrade any
+    ProxyCoreTimeout first=8s idle=8s
+</ProxyCore>
+<FilesMatch "\\.flt\$">
+    SetHandler proxy-core:filter
+</FilesMatch>
+<Location /http/>
+    ProxyCorePass http
+</Location>
+<Location /http/over/>
+    ProxyCoreErrorOverride on
+</Location>
+ErrorDocument 404 "our own page"
+CONF
+my $big = join('', map { chr(33 + $_ % 90) } 1 .. 1000) x 300;
+spew("$root/small.flt", 'the file');
+spew("$root/big.flt", $big);
+$s->start;
+
+# ------------------------------------------------------------------ another try of a filter
+sub read_filter {
+    my ($conn) = @_;
+    my %req;
+    while (my $rec = read_record($conn, 3)) {
+        $req{ $rec->{type} } .= $rec->{content};
+        last if $rec->{type} == 8 && $rec->{content} eq '';
+    }
+    return \%req;
+}
+for my $file (['small', 'the file'], ['big', $big]) {
+    my ($name, $text) = @$file;
+    my $c = $s->connect;
+    $c->send("GET /$name.flt HTTP/1.1\r\nHost: a\r\n\r\n");
+    my $one = $b{one}->accept(5);
+    my $other = 'two';
+    ($one, $other) = ($b{two}->accept(5), 'one') if !$one;
+    is read_filter($one)->{8}, $text, "$name: the first try has the file";
+    $one->send(fcgi_end(protocol => 2));
+    $one->close;
+    my $two = $b{$other}->accept(5);
+    ok $two, 'overloaded: another one is asked';
+    my $req = $two ? read_filter($two) : {};
+    is length($req->{8} || ''), length $text, 'and gets as much';
+    ok(($req->{8} || '') eq $text, 'of the same');
+    $two->send(fcgi_answer("Content-Type: text/plain\r\n\r\nok")) if $two;
+    is $c->read_response->{body}, 'ok', 'its answer is the answer';
+    poll_until { 0 } 1.1; # the first one rests no more
+}
+
+# ------------------------------------------------------------------ an error page of ours does not wait for theirs
+{
+    my $c = $s->connect;
+    my $start = now();
+    $c->send("GET /http/over/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    my $bc = $b{http}->accept(5);
+    $bc->read_request;
+    $bc->send("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nnever all of it");
+    my $r = $c->read_response;
+    is $r->{status}, 404, 'the backend does not end its error page: the status is known all the same';
+    is $r->{body}, 'our own page', 'and the page is ours';
+    cmp_ok now() - $start, '<', 4, 'soon';
+    $c = $s->connect;
+    $c->send("GET /http/over/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    $bc = $b{http}->accept(5);
+    $bc->read_request;
+    $bc->send("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\ncut");
+    $bc->close;
+    $r = $c->read_response;
+    is $r->{status}, 404, 'nor does it matter that it is cut';
+    is $r->{body}, 'our own page', 'of which nothing is seen';
+}
+
+# ------------------------------------------------------------------ what a 101 says
+{
+    my $c = $s->connect;
+    $c->send("GET /http/up HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n");
+    my $bc = $b{http}->accept(5);
+    $bc->read_request;
+    $bc->send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\nX-Accel-Redirect: /secret\r\nX-Sendfile: /etc/x\r\nX-Other: y\r\n\r\n");
+    my $r = $c->read_response;
+    is $r->{status}, 101, 'a tunnel';
+    is $r->{head}->h('X-Other'), 'y', 'with the fields of the backend';
+    is $r->{head}->h($_), undef, "but not $_" for qw(X-Accel-Redirect X-Sendfile);
+    $_->close for $c, $bc;
+}
+$s->stop;
+done_testing;
