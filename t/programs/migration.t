@@ -48,6 +48,7 @@ my %asked = (
         map { ['GET', "/app/x?header=Set-Cookie:$_"] } 'a=b;Path=/;Domain=app.internal', 'a=b;Path=/;HttpOnly', 'a=b;Domain=other.example'],
     'HTTP: the whole site, but for a path' => [usual('/x/some%20where'), ['GET', '/'], ['GET', '/static/plain.txt'], ['GET', '/static/none']],
     'HTTP: bounds and times' => \@app,
+    "HTTP: fields of one's own" => [@app, ['GET', '/app/x', ['X-Forwarded-Port', '666', 'X-Tenant', 'red']]],
     'HTTP: by a rewrite rule' => [['GET', '/app/x?a=b'], ['POST', '/app/x?a=', ['Content-Type', 'a/b'], $long], ['GET', '/app/x'], ['GET', '/else?a=']],
     'mod_proxy_balancer: several backends' => \@app,
     'From mod_proxy_scgi and mod_proxy_uwsgi' => [usual('/RPC2'), usual('/wiki/some%20where/x'), ['GET', '/wiki']],
