@@ -481,7 +481,10 @@ void procd_parent_child_gone(pid_t pid)
 /* Processes that nobody answers for any more. */
 static void kill_processes(void)
 {
-    for (int i = 0; procd_client_tables.manager && i < PROCD_MAX_GROUPS; i++) {
+    int top = procd_client_tables.manager ? procd_table_top(&procd_client_tables) : 0;
+    int dir_top = procd_client_tables.manager ? procd_table_dir_top(&procd_client_tables) : 0;
+
+    for (int i = top ? 0 : PROCD_GROUPS_CONFIGURED; i < dir_top; i = i + 1 == top ? PROCD_GROUPS_CONFIGURED : i + 1) {
         const procd_group_row *g = &procd_client_tables.manager->groups[i];
 
         for (int slot = 0; slot < g->slots && slot < PROCD_MAX_SLOTS; slot++) {

@@ -145,7 +145,9 @@ static void show_group(procd_group *g, void *baton)
 
 void procd_each_dir_group(apr_pool_t *p, void (*act)(procd_group *g, void *baton), void *baton)
 {
-    for (int i = PROCD_GROUPS_CONFIGURED; procd_client_tables.manager && i < PROCD_MAX_GROUPS; i++) {
+    int top = procd_client_tables.manager ? procd_table_dir_top(&procd_client_tables) : 0;
+
+    for (int i = PROCD_GROUPS_CONFIGURED; i < top; i++) {
         const procd_group_row *row = &procd_client_tables.manager->groups[i];
         procd_group g = { .index = i };
         char name[PROCD_NAME_WORDS * 8];

@@ -4,7 +4,7 @@
  * Who writes what
  *  - manager_half: the manager alone. A process row's identity (instance, pid, address) changes only between
  *    procd_row_begin() and procd_row_end(); its state may change at any time.
- *  - group_count.slots: children, under group_count.lock. child_row.busy: its own child, under the same lock.
+ *  - group_count.slots: children, under the group's lock. child_row.busy: its own child, under the same lock.
  *    child_row.waiting: its own child, atomically. child_row.state: LIVE by the child, GONE by the parent.
  *
  * Taking against retiring
@@ -66,7 +66,7 @@ static int init_locks(procd_children_half *half)
         pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
         pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
         for (int i = 0; rv == 0 && i < PROCD_MAX_GROUPS; i++) {
-            rv = pthread_mutex_init(&half->groups[i].lock, &attr);
+            rv = pthread_mutex_init(&half->locks[i], &attr);
         }
         pthread_mutexattr_destroy(&attr);
     }
@@ -292,7 +292,7 @@ static void recount(procd_tables *t, int group)
 static int lock_group(procd_tables *t, int group)
 {
     procd_group_count *count = &t->children->groups[group];
-    int rv = pthread_mutex_lock(&count->lock);
+    int rv = pthread_mutex_lock(&t->children->locks[group]);
     uint32_t gone;
 
     if (rv != 0 && rv != EOWNERDEAD) {
@@ -304,14 +304,14 @@ static int lock_group(procd_tables *t, int group)
         recount(t, group);
     }
     if (rv == EOWNERDEAD) {
-        pthread_mutex_consistent(&count->lock);
+        pthread_mutex_consistent(&t->children->locks[group]);
     }
     return 0;
 }
 
 static void unlock_group(procd_tables *t, int group)
 {
-    pthread_mutex_unlock(&t->children->groups[group].lock);
+    pthread_mutex_unlock(&t->children->locks[group]);
 }
 
 /* ------------------------------------------------------------------ taking and giving back */
@@ -554,9 +554,25 @@ int procd_row_is(const procd_group_row *row, const char *name)
     return strcmp(text, name) == 0;
 }
 
+int procd_table_top(const procd_tables *t)
+{
+    int top = get(t->manager->top);
+
+    return top >= 0 && top <= PROCD_GROUPS_CONFIGURED ? top : PROCD_GROUPS_CONFIGURED;
+}
+
+int procd_table_dir_top(const procd_tables *t)
+{
+    int top = get(t->manager->dir_top);
+
+    return top >= PROCD_GROUPS_CONFIGURED && top <= PROCD_MAX_GROUPS ? top : PROCD_GROUPS_CONFIGURED;
+}
+
 int procd_table_find(const procd_tables *t, const char *name)
 {
-    for (int i = PROCD_GROUPS_CONFIGURED; i < PROCD_MAX_GROUPS; i++) {
+    int top = procd_table_dir_top(t);
+
+    for (int i = PROCD_GROUPS_CONFIGURED; i < top; i++) {
         if (procd_row_is(&t->manager->groups[i], name)) {
             return i;
         }

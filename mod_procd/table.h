@@ -104,6 +104,7 @@ typedef struct procd_manager_half {
     _Atomic int32_t manager_pid;
     _Atomic uint32_t generation; /* of the configuration in force */
     _Atomic uint64_t last_instance;
+    _Atomic int32_t top, dir_top; /* rows in use are below: those of <Spawn> blocks, and those of ProcdGroupDir */
     procd_group_row groups[PROCD_MAX_GROUPS];
 } procd_manager_half;
 
@@ -121,7 +122,6 @@ typedef struct procd_slot_count {
 } procd_slot_count;
 
 typedef struct procd_group_count {
-    pthread_mutex_t lock;
     uint32_t seen_gone;      /* children_half.gone at the last count; under the lock */
     _Atomic uint32_t demand; /* requests that found no process */
     procd_slot_count slots[PROCD_MAX_SLOTS];
@@ -146,8 +146,9 @@ typedef struct procd_children_half {
     uint64_t magic;
     uint32_t version;
     uint32_t size;
-    _Atomic uint32_t gone; /* children that the parent marked */
-    _Atomic int32_t rows;  /* rows that were ever used */
+    _Atomic uint32_t gone;                   /* children that the parent marked */
+    _Atomic int32_t rows;                    /* rows that were ever used */
+    pthread_mutex_t locks[PROCD_MAX_GROUPS]; /* of groups[]; together, so that few pages are touched by making them */
     procd_group_count groups[PROCD_MAX_GROUPS];
     procd_child_row children[PROCD_MAX_CHILDREN];
 } procd_children_half;
@@ -220,6 +221,9 @@ int procd_table_busy(const procd_tables *t, int group, int slot, uint64_t instan
 int procd_table_waiting_sum(const procd_tables *t, int group);
 /** Is this the row of the group of that name, in whatever state but free? */
 int procd_row_is(const procd_group_row *row, const char *name);
+/** Past the last row that was ever used. */
+int procd_table_top(const procd_tables *t);
+int procd_table_dir_top(const procd_tables *t);
 /** The row of ProcdGroupDir's group of that name. @return -1: there is none */
 int procd_table_find(const procd_tables *t, const char *name);
 void procd_row_name(const procd_group_row *row, char name[PROCD_NAME_WORDS * 8]);

@@ -104,11 +104,15 @@ typedef struct pc_pool_conf {
     unsigned expect_local : 1;
     unsigned async : 1; /* ProxyCoreAsync auto */
     unsigned inline_form : 1;
-    const struct pc_dir_conf *dir; /* ProxyCoreDocumentRoot and others that stand inside the block; NULL: none */
-    struct pc_tls *tls;            /* PC_CODEC_TLS: how; else NULL */
-    const ap_directive_t *inside;  /* what stands in the block; until the configuration is checked */
-    struct pc_pool *pool;          /* state, made in post_config */
-    struct pc_upstream *upstream;  /* this child's idle connections, made in child_init */
+    const struct pc_dir_conf *dir;     /* ProxyCoreDocumentRoot and others that stand inside the block; NULL: none */
+    struct pc_tls *tls;                /* PC_CODEC_TLS: how; else NULL */
+    const ap_directive_t *inside;      /* what stands in the block; until the configuration is checked */
+    struct pc_pool *pool;              /* state, made in post_config */
+    struct pc_upstream *upstream;      /* this child's idle connections, made in child_init */
+    ap_expr_info_t *spawn_name;        /* spawn:%{…}: gives the group's name; NULL: no such pool */
+    apr_array_header_t *places;        /* of pc_pool_conf *, one for each place of ProcdGroupDir: mass.h */
+    int place;                         /* this is one of these, its number + 1; 0: it is not */
+    int (*dir_find)(const char *name); /* procd_dir_find() */
 } pc_pool_conf;
 
 typedef struct pc_setenv {
@@ -156,7 +160,8 @@ extern module AP_MODULE_DECLARE_DATA __attribute__((visibility("default"))) prox
 
 /** The pool NAME (or the inline address) as this server sees it. @return NULL: unknown */
 const pc_pool_conf *pc_conf_pool(server_rec *s, const char *name);
-/** Every pool of every server, for post_config, status and child_init. Calls fn(baton, server, pool) once for each. */
+/** Every pool of every server, for post_config, status and child_init. Calls fn(baton, server, pool) once for each, also
+ *  for those that are places of another (mass.h), which is called first. */
 void pc_conf_each_pool(server_rec *main_server, void (*fn)(void *baton, server_rec *s, pc_pool_conf *pool),
                        void *baton);
 

@@ -121,8 +121,12 @@ const char *pc_address_parse(apr_pool_t *p, const char *text, pc_address *a)
     if (!strncmp(text, "spawn:", 6)) {
         a->kind = PC_ADDR_SPAWN;
         a->name = apr_pstrdup(p, text + 6);
-        return pc_value_is_name(text + 6) ? NULL
-                                          : apr_pstrcat(p, text, ": spawn: takes the name of a <Spawn> group", NULL);
+        if (pc_value_is_expression(a->name)) {
+            return NULL;
+        }
+        return pc_value_is_name(text + 6)
+                   ? NULL
+                   : apr_pstrcat(p, text, ": spawn: takes the name of a <Spawn> group, or an expression", NULL);
     }
     if (!strncmp(text, "srv:", 4)) {
         return apr_pstrcat(p, text, ": srv: is not available in this version; accepted: " ADDRESS_HELP, NULL);

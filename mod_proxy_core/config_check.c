@@ -17,6 +17,7 @@
 #include "script_link.h"
 #include "config_pool.h"
 #include "config_values.h"
+#include "mass.h"
 #include "mod_procd.h"
 #include "pool.h"
 #include "tls.h"
@@ -103,7 +104,12 @@ void pc_conf_each_pool(server_rec *main_server, void (*fn)(void *baton, server_r
             continue;
         }
         for (int i = 0; i < conf->list->nelts; ++i) {
-            fn(baton, s, APR_ARRAY_IDX(conf->list, i, pc_pool_conf *));
+            pc_pool_conf *pool = APR_ARRAY_IDX(conf->list, i, pc_pool_conf *);
+
+            fn(baton, s, pool);
+            for (int k = 0; pool->places && k < pool->places->nelts; ++k) {
+                fn(baton, s, APR_ARRAY_IDX(pool->places, k, pc_pool_conf *));
+            }
         }
     }
 }
@@ -198,6 +204,10 @@ static void check_group(check *c, const pc_pool_conf *pool, const char *group)
     if (!c->spawn) {
         c->spawn = apr_hash_make(c->ptemp);
         each_node(c, c->main_server, ap_conftree, collect_spawn);
+    }
+    if (pool->spawn_name && !c->spawn_dir) {
+        complain(c, pool_label(c, pool), "spawn:%s needs ProcdGroupDir: an expression names groups of it", group);
+        return;
     }
     if (!c->spawn_dir && !apr_hash_get(c->spawn, group, APR_HASH_KEY_STRING)) {
         complain(c, pool_label(c, pool), "spawn:%s: there is no <Spawn %s>; groups: %s", group, group,
@@ -503,6 +513,19 @@ static void find_groups(void *baton, server_rec *s, pc_pool_conf *pool)
 {
     check *c = baton;
     find_group_fn *find = APR_RETRIEVE_OPTIONAL_FN(procd_group_find);
+
+    if (pool->place) {
+        return;
+    }
+    if (pool->spawn_name) {
+        const char *wrong = pc_mass_expand(c->pconf, s, pool);
+
+        if (wrong) {
+            complain(c, pool_label(c, pool), "ProxyCoreBackend %s: %s",
+                     APR_ARRAY_IDX(pool->backends, 0, pc_backend_conf).text, wrong);
+        }
+        return;
+    }
 
     for (int i = 0; i < pool->backends->nelts; ++i) {
         pc_backend_conf *b = &APR_ARRAY_IDX(pool->backends, i, pc_backend_conf);

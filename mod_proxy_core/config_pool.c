@@ -116,6 +116,9 @@ const char *pc_pool_conf_complete(apr_pool_t *p, pc_pool_conf *pool)
     for (int i = 0; i < pool->backends->nelts; ++i) {
         usable += !APR_ARRAY_IDX(pool->backends, i, pc_backend_conf).backup;
     }
+    if (pool->spawn_name && pool->backends->nelts > 1) {
+        return "ProxyCoreBackend spawn: with an expression must be the only backend of its pool";
+    }
     if (!usable) {
         return "every ProxyCoreBackend is a backup: at least one must stand without the key 'backup'";
     }
@@ -210,6 +213,9 @@ const char *pc_set_backend(cmd_parms *cmd, void *mconfig, int argc, char *const 
             return apr_pstrcat(cmd->pool, cmd->cmd->name, " ", b.text, ": this pool has a backend '", name,
                                "' already; tell them apart with name=LABEL", NULL);
         }
+    }
+    if (b.spawn && pc_value_is_expression(b.spawn) && (wrong = pc_conf_expr(cmd, b.spawn, &pool->spawn_name))) {
+        return wrong;
     }
     APR_ARRAY_PUSH(pool->backends, pc_backend_conf) = b;
     return NULL;

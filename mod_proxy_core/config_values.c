@@ -167,3 +167,8 @@ int pc_value_is_reserved_env(const char *name)
     }
     return 0;
 }
+
+int pc_value_is_expression(const char *text)
+{
+    return strstr(text, "%{") != NULL;
+}

@@ -30,4 +30,7 @@ int pc_value_is_env_name(const char *text);
  *  answer gives such. */
 int pc_value_is_reserved_env(const char *name);
 
+/** 1: an expression, not a plain word. */
+int pc_value_is_expression(const char *text);
+
 #endif /* PC_CONFIG_VALUES_H */

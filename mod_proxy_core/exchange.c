@@ -13,6 +13,7 @@
  */
 #include "exchange.h"
 #include "clock.h"
+#include "mass.h"
 #include "script_link.h"
 
 #include "http_core.h"
@@ -155,6 +156,10 @@ void pc_exchange_client_left(pc_exchange *x)
 
 static pc_step after_lease(pc_exchange *x)
 {
+    if (x->route->group && !pc_mass_is_right(x->route)) {
+        pc_exchange_release(x, PC_OUTCOME_UNUSED, 0);
+        return pc_fail(x, PC_STAGE_CHOOSE, PC_CAUSE_NONE_ALIVE, "its group has gone this moment");
+    }
     x->tries++;
     x->lease_at = x->now;
     x->lease.stuck = 0;

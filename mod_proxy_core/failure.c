@@ -41,7 +41,7 @@ static int is_only_asking(const request_rec *r)
 
 static const char *backend_name(const pc_exchange *x)
 {
-    return x->lease.backend ? x->lease.backend->name : "-";
+    return x->route->group ? x->route->group : x->lease.backend ? x->lease.backend->name : "-";
 }
 
 /* What the administrator should look at, for failures that look alike to the client (G35). */

@@ -142,7 +142,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
 static void init_upstream(void *baton, server_rec *s, pc_pool_conf *pool)
 {
-    apr_status_t rv = pc_upstream_child_init(baton, pool);
+    apr_status_t rv = pool->spawn_name ? APR_SUCCESS : pc_upstream_child_init(baton, pool);
 
     if (rv == APR_SUCCESS && pool->tls) {
         rv = pc_tls_child_init(baton, pool);

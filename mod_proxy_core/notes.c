@@ -64,7 +64,7 @@ void pc_notes_set(pc_exchange *x)
         return;
     }
     if (x->lease.backend) {
-        apr_table_setn(n, "proxy-core-backend", x->lease.backend->name);
+        apr_table_setn(n, "proxy-core-backend", x->route->group ? x->route->group : x->lease.backend->name);
     }
     apr_table_setn(n, "proxy-core-pool", x->pool->name);
     apr_table_setn(n, "proxy-core-state", x->outcome);

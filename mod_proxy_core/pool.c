@@ -47,8 +47,8 @@ static void set_limits(pc_limits *lim)
         daemons = 256;
     }
     lim->rows = 2 * (unsigned)daemons + 64; /* two generations, and some that end slowly */
-    lim->pools = 256;
-    lim->cells = 4096;
+    lim->pools = 2048;                      /* a pool whose group is an expression has one for each place */
+    lim->cells = 8192;
     lim->turns = 65536;
 }
 
@@ -120,9 +120,10 @@ struct adding {
 };
 
 /* What stays the same for a virtual host as long as its configuration does. */
-static const char *key_of(apr_pool_t *p, server_rec *s, const char *name)
+static const char *key_of(apr_pool_t *p, server_rec *s, const pc_pool_conf *conf)
 {
     const server_addr_rec *a = s->addrs;
+    const char *name = conf->place ? apr_psprintf(p, "%s/%d", conf->name, conf->place) : conf->name;
 
     if (!s->is_virtual) {
         return apr_pstrcat(p, "/", name, NULL);
@@ -136,10 +137,10 @@ static void add_pool(void *baton, server_rec *s, pc_pool_conf *conf)
     struct adding *add = baton;
     const char *why = NULL;
 
-    if (add->rc != APR_SUCCESS) {
+    if (add->rc != APR_SUCCESS || conf->spawn_name) {
         return;
     }
-    conf->pool = pc_ctx_add(add->ctx, add->p, add->reg, key_of(add->p, s, conf->name), conf, &why);
+    conf->pool = pc_ctx_add(add->ctx, add->p, add->reg, key_of(add->p, s, conf), conf, &why);
     if (!conf->pool) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "PXC0302: pool \"%s\" (%s) has no place in the shared state: %s",
                      conf->name, conf->source ? conf->source : "-", why);

@@ -18,6 +18,7 @@
  */
 
 #include "route.h"
+#include "mass.h"
 #include "turn.h"
 #include "script.h"
 #include "target.h"
@@ -351,6 +352,13 @@ static int make_route(request_rec *r, const char *name, const char *strip, pc_ro
                       "its own configuration",
                       ap_escape_logitem(r->pool, name));
         return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (route->pool->spawn_name) {
+        int rv = pc_mass_choose(r, route);
+
+        if (rv != OK) {
+            return rv;
+        }
     }
     set_path(r, strip, route);
     route->dir = route->pool->dir ? pc_conf_merge_dir(r->pool, (void *)route->pool->dir, (void *)dir) : dir;

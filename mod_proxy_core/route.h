@@ -18,6 +18,7 @@ typedef struct pc_route {
     const char *docroot;     /* ProxyCoreDocumentRoot's value, NULL: not set */
     const char *prefix;      /* what strip= took off the path; NULL: nothing */
     const char *target;      /* what rules on _uri made of path and query, escaped; NULL: there was none that fitted */
+    const char *group;       /* of a pool with places: the name of the group of ProcdGroupDir; else NULL */
     const char *script_file; /* file= of ProxyCoreScript, its value; NULL: not set */
     pc_role role;
     apr_file_t *data; /* PC_ROLE_FILTER: the file, its length and its age; else NULL */

@@ -85,6 +85,9 @@ static void one_pool(void *baton, server_rec *s, pc_pool_conf *pool)
     }
     st = apr_pcalloc(p->r->pool, sizeof(*st) * (apr_size_t)(pool->backends->nelts + 1));
     n = pc_pool_stat(pool->pool, st, pool->backends->nelts, &waiting);
+    if (pool->place && n && !st[0].requests && !waiting) {
+        return; /* most places are empty */
+    }
     if (p->json) {
         ap_rputs(p->pools ? ",\n  {\"name\": " : "\n  {\"name\": ", p->r);
         put_string(p->r, pool->name);

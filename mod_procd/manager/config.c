@@ -111,6 +111,13 @@ static uint64_t hash_definition(const char *text, size_t len, const identity *id
     return hash ? hash : 1;
 }
 
+static void raise_top(_Atomic int32_t *top, int n)
+{
+    if (atomic_load(top) < n) {
+        atomic_store(top, n);
+    }
+}
+
 group *group_create(int index, const char *name)
 {
     group *g = calloc(1, sizeof(*g));
@@ -122,6 +129,9 @@ group *group_create(int index, const char *name)
         g->row = &the_manager.tables.manager->groups[index];
         g->log_file = -1;
         procd_row_set_name(g->row, name);
+        raise_top(index < PROCD_GROUPS_CONFIGURED ? &the_manager.tables.manager->top
+                                                  : &the_manager.tables.manager->dir_top,
+                  index + 1);
         the_manager.groups[index] = g;
     }
     return g;
@@ -379,7 +389,12 @@ static void take_logs(const int *logs, int n_logs)
 /* Rows of a manager before this one whose group is not configured any more. */
 static void adopt_ghosts(const reading *r)
 {
-    for (int i = 0; i < PROCD_MAX_GROUPS; i++) {
+    int top = procd_table_top(&the_manager.tables), dir_top = procd_table_dir_top(&the_manager.tables);
+
+    for (int i = 0; i < dir_top; i++) {
+        if (i >= top && i < PROCD_GROUPS_CONFIGURED) {
+            continue; /* not even looked at: each would cost a page */
+        }
         if (!r->named[i] && !the_manager.groups[i]
             && atomic_load(&the_manager.tables.manager->groups[i].state) != PROCD_GROUP_FREE) {
             group *g = group_create(i, "removed");

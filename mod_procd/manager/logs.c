@@ -173,22 +173,46 @@ static void emit_line(const output *o, const char *bytes, size_t len, int cut)
     }
 }
 
+/* Of a line that is not complete; most are, so that memory for it is taken when it is needed. */
+static void keep_part(output *o, const char *bytes, size_t n)
+{
+    size_t room = LOG_LINE_MAX - o->line_len, copied = n < room ? n : room;
+
+    if (!o->line && !(o->line = malloc(LOG_LINE_MAX))) {
+        return;
+    }
+    memcpy(o->line + o->line_len, bytes, copied);
+    o->line_len += copied;
+    o->line_cut |= copied < n;
+}
+
+static void end_line(output *o)
+{
+    if (o->line_len > 0) {
+        emit_line(o, o->line, o->line_len, o->line_cut);
+    }
+    free(o->line);
+    o->line = NULL;
+    o->line_len = 0;
+    o->line_cut = 0;
+}
+
 static void take_bytes(output *o, const char *bytes, size_t len)
 {
     while (len > 0) {
         const char *eol = memchr(bytes, '\n', len);
-        size_t n = eol ? (size_t)(eol - bytes) : len, room = sizeof(o->line) - o->line_len, copied;
+        size_t n = eol ? (size_t)(eol - bytes) : len;
 
-        copied = n < room ? n : room;
-        memcpy(o->line + o->line_len, bytes, copied);
-        o->line_len += copied;
-        o->line_cut |= copied < n;
-        if (eol) {
-            emit_line(o, o->line, o->line_len, o->line_cut);
-            o->line_len = 0;
-            o->line_cut = 0;
-            n++;
+        if (eol && o->line_len == 0) {
+            emit_line(o, bytes, n < LOG_LINE_MAX ? n : LOG_LINE_MAX, n > LOG_LINE_MAX);
         }
+        else {
+            keep_part(o, bytes, n);
+            if (eol) {
+                end_line(o);
+            }
+        }
+        n += eol != NULL;
         bytes += n;
         len -= n;
     }
@@ -230,10 +254,7 @@ void log_finish(output *o)
         }
         loop_unwatch(&o->pipe, 1);
     }
-    if (o->line_len > 0) {
-        emit_line(o, o->line, o->line_len, o->line_cut);
-        o->line_len = 0;
-    }
+    end_line(o);
 }
 
 /* ------------------------------------------------------------------ SpawnErrorLog */

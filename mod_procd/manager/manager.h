@@ -77,7 +77,7 @@ typedef struct output {
     pid_t pid;
     size_t line_len;
     int line_cut;
-    char line[LOG_LINE_MAX];
+    char *line; /* LOG_LINE_MAX bytes; made with the first part of a line, NULL before */
 } output;
 
 typedef struct process {

@@ -66,7 +66,7 @@ static script *take_slot(group *g, int slot)
     if (!s) {
         return NULL;
     }
-    memset(s, 0, offsetof(script, log.line));
+    memset(s, 0, sizeof(*s));
     s->group = g;
     s->slot = slot;
     s->row = &g->row->processes[slot];
