@@ -6,27 +6,19 @@
  * that one is gone. A direction ends when its source does and its last byte is sent: the other side is told by closing
  * the sending half of its connection, and the tunnel ends when both have ended. Where that half cannot be closed alone
  * (TLS, an HTTP/2 stream) the end of the source is the end of the tunnel.
- *
- * A child that is stopping ends its tunnels when they fall silent, and all of them after a time. Parked ones are woken to
- * be told: they stand in a list, under its lock, as long as they have a perch.
  */
-#include "exchange.h"
+#include "tunnel.h"
 #include "clock.h"
 #include "instead_values.h"
 #include "upgrade.h"
 
-#include "ap_mpm.h"
 #include "http_core.h"
 #include "http_log.h"
 #include "http_protocol.h"
 #include "http_request.h"
 #include "http_ssl.h"
-#include "mpm_common.h"
-#include "scoreboard.h"
 
-#include "apr_atomic.h"
 #include "apr_strings.h"
-#include "apr_thread_mutex.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -41,117 +33,6 @@ APLOG_USE_MODULE(proxy_core);
 /** So many lots, then a pause: the listener takes no new connection as long as it finds no thread idle. */
 #define ROUNDS 32
 #define PAUSE apr_time_from_msec(1)
-/** While the child is stopping: silent for this long is idle. */
-#define SILENCE apr_time_from_sec(1)
-/** Idle tunnels of a child are not ended all at once: their clients come again. */
-#define SPREAD_MSEC 5000
-
-struct pc_tunnel {
-    pc_exchange *x;
-    pc_tunnel *next, **at; /* at: NULL while it is not in the list */
-    apr_bucket_brigade *up;
-    const char *over;                             /* why it ends now */
-    const char *first;                            /* which side has ended first */
-    apr_time_t moved;                             /* the last byte, of either side */
-    apr_time_t stop_seen;                         /* 0: the child goes on */
-    apr_interval_time_t turn;                     /* how long after that it is ended at the earliest */
-    unsigned client_ended : 1, backend_ended : 1; /* nothing more comes from there */
-    unsigned client_told : 1, backend_told : 1;   /* nothing more goes there */
-    unsigned pausing : 1;                         /* there is more to do */
-};
-
-/* This child's; made in child_init, before any thread. */
-static struct {
-    apr_thread_mutex_t *lock;
-    pc_tunnel *first;
-    apr_uint32_t stopping;
-    apr_uint32_t turns;
-} tunnels;
-
-/* ------------------------------------------------------------------ the child stops */
-
-static void enlist(pc_tunnel *t)
-{
-    apr_thread_mutex_lock(tunnels.lock);
-    t->next = tunnels.first;
-    t->at = &tunnels.first;
-    if (t->next) {
-        t->next->at = &t->next;
-    }
-    tunnels.first = t;
-    apr_thread_mutex_unlock(tunnels.lock);
-}
-
-/* Blocks that are free go back at once instead of staying with the connection, which will be silent for long. */
-static void hoard_memory(const pc_exchange *x, int hoard)
-{
-    apr_allocator_t *a = apr_pool_allocator_get(x->c->pool);
-
-    if (a) {
-        apr_allocator_max_free_set(a, hoard ? ap_max_mem_free : 1);
-    }
-}
-
-static apr_status_t delist(void *tunnel)
-{
-    pc_tunnel *t = tunnel;
-
-    if (t->at) {
-        hoard_memory(t->x, 1);
-        apr_thread_mutex_lock(tunnels.lock);
-        *t->at = t->next;
-        if (t->next) {
-            t->next->at = t->at;
-        }
-        t->at = NULL;
-        apr_thread_mutex_unlock(tunnels.lock);
-    }
-    return APR_SUCCESS;
-}
-
-static void on_stopping(apr_pool_t *pchild, int graceful)
-{
-    pc_tunnel *t;
-
-    (void)pchild;
-    (void)graceful;
-    if (!tunnels.lock || apr_atomic_xchg32(&tunnels.stopping, 1)) {
-        return;
-    }
-    apr_thread_mutex_lock(tunnels.lock);
-    for (t = tunnels.first; t; t = t->next) {
-        pc_perch_fire(t->x);
-    }
-    apr_thread_mutex_unlock(tunnels.lock);
-}
-
-/* A child of the prefork MPM hears nothing while it serves a request; a graceful restart shows in the scoreboard. */
-static int is_stopping(void)
-{
-    int mine;
-
-    return apr_atomic_read32(&tunnels.stopping)
-           || (ap_mpm_query(AP_MPMQ_GENERATION, &mine) == APR_SUCCESS && ap_scoreboard_image
-               && ap_scoreboard_image->global->running_generation != mine);
-}
-
-apr_time_t pc_tunnel_drain_at(pc_exchange *x)
-{
-    pc_tunnel *t = x->tunnel;
-    apr_interval_time_t drain = x->pool->upgrade_drain;
-    apr_time_t idle, last;
-
-    if (!t->stop_seen && drain && is_stopping()) {
-        t->stop_seen = x->now;
-        t->turn = apr_time_from_msec(apr_atomic_inc32(&tunnels.turns) * 40503 % SPREAD_MSEC);
-    }
-    if (!t->stop_seen) {
-        return 0;
-    }
-    last = t->stop_seen + drain;
-    idle = t->moved + SILENCE > t->stop_seen + t->turn ? t->moved + SILENCE : t->stop_seen + t->turn;
-    return idle < last ? idle : last;
-}
 
 /* ------------------------------------------------------------------ begin */
 
@@ -232,9 +113,8 @@ void pc_tunnel_begin(pc_exchange *x, const pc_head *head)
     (void)ap_remove_input_filter_byhandle(x->c->input_filters, "reqtimeout"); /* it times requests and their bodies */
     pass_head(x, head);
     if (x->can_park && pc_perch_fd(x) != -1) {
-        apr_pool_cleanup_register(x->r->pool, t, delist, apr_pool_cleanup_null);
-        hoard_memory(x, 0);
-        enlist(t);
+        apr_pool_cleanup_register(x->r->pool, t, pc_tunnel_delist, apr_pool_cleanup_null);
+        pc_tunnel_enlist(t);
     }
 }
 
@@ -422,7 +302,7 @@ pc_step pc_tunnel_end(pc_exchange *x, const char *why)
                   "PXC0661: pool %s backend %s: a tunnel ends (%s) after %" APR_OFF_T_FMT " bytes from the client and "
                   "%" APR_OFF_T_FMT " to it",
                   x->pool->name, x->lease.backend->name, why, x->bytes_in, x->bytes_out);
-    (void)delist(x->tunnel);
+    (void)pc_tunnel_delist(x->tunnel);
     apr_table_setn(x->r->notes, "proxy-core-tunnel", why);
     x->r->bytes_sent = x->bytes_out;
     x->answered = 1;
@@ -514,19 +394,4 @@ int pc_tunnel_watches_client(const pc_exchange *x)
     const pc_tunnel *t = x->tunnel;
 
     return (x->want & (PC_WANT_CLIENT_READ | PC_WANT_CLIENT_WRITE)) || !(t->client_ended || t->client_told);
-}
-
-/* ------------------------------------------------------------------ hooks */
-
-void pc_tunnel_child_init(apr_pool_t *pchild)
-{
-    tunnels.first = NULL;
-    tunnels.stopping = tunnels.turns = 0;
-    (void)apr_thread_mutex_create(&tunnels.lock, APR_THREAD_MUTEX_DEFAULT, pchild);
-}
-
-void pc_tunnel_register_hooks(apr_pool_t *p)
-{
-    (void)p;
-    ap_hook_child_stopping(on_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 }
