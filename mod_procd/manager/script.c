@@ -303,7 +303,7 @@ void script_stop(script *s, const char *why)
         at = the_manager.end_at_ms;
     }
     if (kill(-s->pid, s->kill_signal) != 0 && !s->main_gone) {
-        kill(s->pid, s->kill_signal); /* forked, and its session is not there yet */
+        kill(s->pid, s->kill_signal); /* forked, and its process group is not there yet */
     }
     kill(-s->pid, SIGCONT);
     loop_timer(&s->deadline, at, on_deadline, s);

@@ -246,7 +246,7 @@ static long go(const launch *l, int *stage)
 {
     long rv;
 
-    raw(SYS_setsid, 0, 0, 0, 0);
+    raw(SYS_setpgid, 0, 0, 0, 0); /* no session: the scheduler gives each as much as all of httpd (autogroup) */
     *stage = STAGE_DESCRIPTORS;
     if ((rv = set_descriptors(l)) < 0) {
         return rv;

@@ -78,7 +78,8 @@ ok !exists $v->{HTTP_PROXY} && !exists $v->{HTTP_AUTHORIZATION}, 'but neither Pr
 is $v->{LD_LIBRARY_PATH}, '/set', 'SetEnv, since it runs as httpd\'s own user';
 is "$v->{FROM_GROUP} $v->{PATH}", 'yes /bin:/usr/bin', 'SpawnEnvironment, which stands for the request\'s';
 is $v->{cwd}, $cgi, 'it starts in its own directory';
-is "$v->{pgrp} $v->{session}", "$v->{pid} $v->{pid}", 'a process group and a session of its own';
+is $v->{pgrp}, $v->{pid}, 'a process group of its own';
+isnt $v->{session}, $v->{pid}, 'but no session, each of which would have as much of the processor as all of httpd';
 is $v->{fds}, '0,1,2', 'no descriptor but the three';
 like $v->{fd1}, qr/^pipe:/, 'standard output is a pipe (P3)';
 like $v->{fd2}, qr/^pipe:/, 'and standard error';

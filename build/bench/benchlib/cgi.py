@@ -9,7 +9,7 @@ from .fronts import Front, Httpd, Ours, load
 from .tools import SERVER_USER, have
 
 KINDS = ("cgi-c", "cgi-sh", "cgi-perl")
-PROCESSES = 8
+PROCESSES = 32  # as many as clients: mod_cgid and lighttpd have no bound
 
 _PRINT = "Content-Type: text/plain\\r\\nContent-Length: 100\\r\\n\\r\\n"
 SCRIPTS = {
@@ -112,8 +112,8 @@ http {{
     }}
 }}
 """.format(dir=self.dir, user="user %s;\n" % SERVER_USER if os.geteuid() == 0 else "", port=self.port, socket=socket, script=script))
-        text = "#!/bin/sh\n%s &\nwhile ! test -S %s; do sleep 0.05; done\nchmod 0666 %s\nexec %s -c %s -p %s -e %s/error.log\n" % (
-            " ".join(wrap), socket, socket, have("nginx"), conf, self.dir, self.dir)
+        text = "#!/bin/sh\nrm -f %s\n%s &\nwhile ! test -S %s; do sleep 0.05; done\nchmod 0666 %s\nexec %s -c %s -p %s -e %s/error.log\n" % (
+            socket, " ".join(wrap), socket, socket, have("nginx"), conf, self.dir, self.dir)
         start = self.place.write(self.name + ".d/start", text)
         os.chmod(start, 0o755)
         return [start]
