@@ -1,11 +1,17 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file  mod_procd.h
- * @brief Process groups for other modules: find a group, lease one of its processes, give it back.
+ * @brief Process groups for other modules: define or find a group, lease one of its processes, give it back.
  *
- * All functions are APR optional functions: fetch them with APR_RETRIEVE_OPTIONAL_FN in a post_config hook (or later)
- * and do without when NULL. Structures that cross the border begin with their size, set by the caller to sizeof.
- * Unless said otherwise a function may be called by any thread of any httpd child and does not block.
+ * docs/api.md is the guide, t/procd/mod_procd_example.c a whole module.
+ *
+ * All functions are APR optional functions: fetch them with APR_RETRIEVE_OPTIONAL_FN in a directive's handler, a
+ * post_config hook or later, in each generation anew, and do without when NULL. Unless said otherwise a function may be
+ * called by any thread of any httpd child and does not block.
+ *
+ * Structures that cross the border begin with their size. The caller zeroes them and sets it to sizeof; fields are only
+ * ever added at the end, and what lies beyond the size that was set is neither read nor written. So a module built with
+ * an older header works with a newer mod_procd, and with an older one the fields that it does not know stay zero.
  */
 #ifndef MOD_PROCD_H
 #define MOD_PROCD_H
@@ -42,6 +48,9 @@ typedef struct procd_lease {
     } addr;                              /**< where it listens */
     apr_interval_time_t request_timeout; /**< SpawnRequestTimeout in microseconds; 0: none. A request that takes longer
                                                is given up, and the lease given back with PROCD_STUCK */
+    /* set by the caller before it gives the lease back, for the status pages; 0: not known */
+    apr_interval_time_t first_byte; /**< from the request's last byte to the answer's first */
+    apr_interval_time_t total;      /**< from the lease to the answer's end */
 } procd_lease;
 
 /** How a lease ended; the manager acts on it (a process that refuses connections is replaced). */
@@ -52,6 +61,14 @@ typedef enum procd_outcome {
     PROCD_TIMED_OUT,      /**< it did not answer in time */
     PROCD_STUCK           /**< its SpawnRequestTimeout is over: the process is replaced */
 } procd_outcome;
+
+typedef enum procd_condition {
+    PROCD_IS_UNKNOWN, /**< there is no manager, or it has not heard of the group yet */
+    PROCD_IS_ACTIVE,  /**< it has processes, or starts some when they are asked for */
+    PROCD_IS_FAILING, /**< starts keep failing: leases are refused until retry_after is over */
+    PROCD_IS_STOPPED, /**< by procctl: leases are refused until it is started */
+    PROCD_IS_INVALID  /**< nothing can be started from its definition, `why` says why */
+} procd_condition;
 
 /** A group's numbers, for balancing decisions and status pages. */
 typedef struct procd_group_info {
@@ -66,7 +83,30 @@ typedef struct procd_group_info {
     int crash_loop;  /**< 1: starts keep failing, the next is delayed */
     int retry_after; /**< seconds until the next start when crash_loop, else 0 */
     char why[128];   /**< why the last process ended or could not start, or empty */
+    procd_condition condition;
+    apr_uint64_t requests; /**< leases ever taken of the processes that live now */
+    apr_uint64_t timed;    /**< of these, given back with both times: the means are over them */
+    apr_interval_time_t mean_first_byte, mean_total;
 } procd_group_info;
+
+/** A group that a module defines from its own configuration. */
+typedef struct procd_definition {
+    apr_size_t size;  /**< sizeof(procd_definition), set by the caller before the call */
+    const char *name; /**< as in <Spawn NAME>: one name space with these, for each server */
+    const char *text; /**< the lines that would stand inside of it, each with its line feed; ${} is not replaced */
+    const char *file; /**< where the caller's own configuration has it, for messages; or NULL */
+    int line;
+} procd_definition;
+
+/** Define a group for this server and, if it is the main one, for those that have none of that name. To be called while
+ *  the configuration is read: in a directive's handler, or in a check_config hook that is ordered before mod_procd.c.
+ *  The parent's only thread. What it defines is as good as a <Spawn> block: it lives as long as pconf, the next
+ *  generation must define it again, and if it does so with the same text its processes live on.
+ *  @param pconf  the configuration's pool
+ *  @param group  gets the group, to be leased from in the children
+ *  @return NULL, or what is wrong, with the line of the text; to be returned by the directive's handler */
+APR_DECLARE_OPTIONAL_FN(const char *, procd_group_register,
+                        (apr_pool_t * pconf, server_rec *s, const procd_definition *definition, procd_group **group));
 
 /** The group NAME as this server sees it (its own or the main server's; else, where there is a ProcdGroupDir, one that may
  *  have a file there, now or later). From post_config (APR_HOOK_MIDDLE of a module
@@ -87,18 +127,32 @@ APR_DECLARE_OPTIONAL_FN(int, procd_dir_find, (const char *name));
  *  has been told. APR_EGENERAL: the group cannot start processes now (see procd_group_info). */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_lease_take, (procd_group * g, apr_uint64_t avoid, procd_lease *lease));
 
-/** Give it back. */
+/** Give it back. With lease->first_byte and lease->total set the status pages can tell how quick the group is. */
 APR_DECLARE_OPTIONAL_FN(void, procd_lease_give, (procd_lease * lease, procd_outcome outcome));
 
 /** Requests waiting for this group changed by delta in this child; the manager decides on growth from the sum. */
 APR_DECLARE_OPTIONAL_FN(void, procd_waiting, (procd_group * g, int delta));
 
-/** An eventfd, inherited by all children, that the manager adds to whenever a group may have room that it had not (a
- *  process is ready) or gave up (a start failed). Read it (non-blocking) before looking again. The same for all groups.
+/** A descriptor, inherited by all children, that becomes readable whenever a group may have room that it had not (a
+ *  process is ready) or gave up (a start failed). Read eight bytes of it (non-blocking) before looking again. It is one
+ *  for all groups, children and modules: who reads takes the news from the others, so it only shortens a wait that has
+ *  an end of its own. procd_group_wait() has no such limit.
  *  @return -1 without a manager */
 APR_DECLARE_OPTIONAL_FN(int, procd_event_fd, (void));
 
-/** @return APR_SUCCESS, APR_EINVAL when info->size is not known. */
+/** A number that is another one after each change of the group that the manager made: a process started, was ready or
+ *  ended, the group was stopped, changed or failed. One load. What children do (leases) does not change it. 0 without a
+ *  manager. */
+APR_DECLARE_OPTIONAL_FN(apr_uint32_t, procd_group_changes, (procd_group * g));
+
+/** Wait until procd_group_changes() is no longer `seen`: the one function that blocks. All who wait are woken. A lease that
+ *  another request gives back is no change, so who waits for a busy process should look again now and then.
+ *  @param timeout  at most this long, microseconds; a minute if it is more
+ *  @return APR_SUCCESS: it has changed; APR_TIMEUP; APR_EGENERAL without a manager */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_group_wait,
+                        (procd_group * g, apr_uint32_t seen, apr_interval_time_t timeout));
+
+/** @return APR_SUCCESS, APR_EINVAL when info->size is less than it ever was. */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_group_query, (procd_group * g, procd_group_info *info));
 
 /* ------------------------------------------------------------------ CGI: groups of SpawnSocketType pipe */

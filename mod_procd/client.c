@@ -8,6 +8,7 @@
 #include "apr_atomic.h"
 #include "apr_strings.h"
 
+#include <stddef.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -122,13 +123,18 @@ static int procd_dir_find(const char *name)
 
 /* ------------------------------------------------------------------ leases */
 
+/* How much of a structure there is at least: fields up to this one were there from the first version. */
+#define SIZE_UP_TO(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
+#define LEASE_SIZE_LEAST SIZE_UP_TO(procd_lease, request_timeout)
+#define INFO_SIZE_LEAST SIZE_UP_TO(procd_group_info, why)
+
 static apr_status_t procd_lease_take(procd_group *g, apr_uint64_t avoid, procd_lease *lease)
 {
     procd_hold hold;
     procd_taken taken;
     int ring, row = row_of(g);
 
-    if (lease->size != sizeof(*lease)) {
+    if (lease->size < LEASE_SIZE_LEAST) {
         return APR_EINVAL;
     }
     lease->group = NULL;
@@ -158,13 +164,18 @@ static void procd_lease_give(procd_lease *lease, procd_outcome outcome)
     static const procd_given how[] = { PROCD_GIVEN_OK, PROCD_GIVEN_REFUSED, PROCD_GIVEN_BROKE, PROCD_GIVEN_TIMED_OUT,
                                        PROCD_GIVEN_STUCK };
     procd_hold hold = { .slot = lease->slot, .instance = lease->instance };
+    procd_times times = { 0, 0 };
     int row = row_of(lease->group);
 
     lease->group = NULL;
     if (!is_usable(row) || lease->slot < 0 || lease->slot >= PROCD_MAX_SLOTS || (unsigned int)outcome > PROCD_STUCK) {
         return;
     }
-    if (procd_table_give(&procd_client_tables, child_row, row, &hold, how[outcome])) {
+    if (lease->size >= SIZE_UP_TO(procd_lease, total)) {
+        times.first = lease->first_byte;
+        times.total = lease->total;
+    }
+    if (procd_table_give(&procd_client_tables, child_row, row, &hold, how[outcome], times)) {
         ring_manager();
     }
 }
@@ -190,10 +201,43 @@ static int seconds_until(apr_int64_t at_ms)
     return left <= 0 ? 0 : left > 3600000 ? 3600 : (int)((left + 999) / 1000);
 }
 
+#define FOR_EVER_MS (INT64_MAX / 4) /* the manager's times of what will not come are beyond */
+
+static procd_condition condition_of(const procd_group_row *row)
+{
+    if (row->state != PROCD_GROUP_ACTIVE && !row->crash_loop) {
+        return PROCD_IS_UNKNOWN;
+    }
+    if (row->halted) {
+        return PROCD_IS_STOPPED;
+    }
+    if (row->crash_loop && row->retry_ms > FOR_EVER_MS) {
+        return PROCD_IS_INVALID;
+    }
+    return row->crash_loop && row->retry_ms > procd_now_ms() ? PROCD_IS_FAILING : PROCD_IS_ACTIVE;
+}
+
+static void fill_sums(int index, procd_group_info *info)
+{
+    const procd_group_row *row = &procd_client_tables.manager->groups[index];
+    procd_sums sums = { 0, 0, 0, 0 };
+    int slots = row->slots;
+
+    for (int i = 0; i < slots && i < PROCD_MAX_SLOTS; i++) {
+        apr_uint64_t instance = row->processes[i].instance;
+
+        info->busy += instance ? procd_table_busy(&procd_client_tables, index, i, instance) : 0;
+        procd_table_sum(&procd_client_tables, index, i, instance, &sums);
+    }
+    info->requests = sums.requests;
+    info->timed = sums.timed;
+    info->mean_first_byte = sums.timed ? (apr_interval_time_t)(sums.first_us / sums.timed) : 0;
+    info->mean_total = sums.timed ? (apr_interval_time_t)(sums.total_us / sums.timed) : 0;
+}
+
 static void fill_info(int index, procd_group_info *info)
 {
     const procd_group_row *row = &procd_client_tables.manager->groups[index];
-    int slots = row->slots;
 
     info->processes = row->ready;
     info->starting = row->starting;
@@ -201,41 +245,63 @@ static void fill_info(int index, procd_group_info *info)
     info->min = row->min;
     info->max = row->max;
     info->concurrency = row->concurrency;
-    for (int i = 0; i < slots && i < PROCD_MAX_SLOTS; i++) {
-        apr_uint64_t instance = row->processes[i].instance;
-
-        info->busy += instance ? procd_table_busy(&procd_client_tables, index, i, instance) : 0;
-    }
+    fill_sums(index, info);
     if (row->crash_loop) {
         info->retry_after = seconds_until(row->retry_ms);
         info->crash_loop = info->retry_after > 0;
     }
+    info->condition = condition_of(row);
     procd_why_read(row, info->why);
 }
 
 _Static_assert(sizeof(((procd_group_info *)0)->why) == PROCD_WHY_WORDS * 8, "why is copied whole");
 
-apr_status_t procd_client_query(procd_group *g, procd_group_info *info)
+apr_status_t procd_client_query(procd_group *g, procd_group_info *out)
 {
-    if (!g || info->size != sizeof(*info)) {
+    procd_group_info info = { .size = out->size };
+
+    if (!g || out->size < INFO_SIZE_LEAST) {
         return APR_EINVAL;
     }
-    memset(info, 0, sizeof(*info));
-    info->size = sizeof(*info);
-    info->name = g->name;
+    info.name = g->name;
     if (g->def) {
-        info->min = g->def->min;
-        info->max = g->def->max;
-        info->concurrency = g->def->concurrency;
+        info.min = g->def->min;
+        info.max = g->def->max;
+        info.concurrency = g->def->concurrency;
     }
     if (row_of(g) >= 0 && procd_client_tables.manager) {
-        fill_info(row_of(g), info);
+        fill_info(row_of(g), &info);
     }
     else {
-        apr_cpystrn(info->why, g->dynamic ? "it has no file in ProcdGroupDir" : "there is no manager",
-                    sizeof(info->why));
+        apr_cpystrn(info.why, g->dynamic ? "it has no file in ProcdGroupDir" : "there is no manager", sizeof(info.why));
     }
+    memcpy(out, &info, out->size < sizeof(info) ? out->size : sizeof(info));
     return APR_SUCCESS;
+}
+
+static const procd_group_row *table_row(procd_group *g)
+{
+    int index = g ? row_of(g) : -1;
+
+    return index >= 0 && procd_client_tables.manager ? &procd_client_tables.manager->groups[index] : NULL;
+}
+
+static apr_uint32_t procd_group_changes(procd_group *g)
+{
+    const procd_group_row *row = table_row(g);
+
+    return row ? row->changes : 0;
+}
+
+static apr_status_t procd_group_wait(procd_group *g, apr_uint32_t seen, apr_interval_time_t timeout)
+{
+    const procd_group_row *row = table_row(g);
+
+    if (!row) {
+        return APR_EGENERAL;
+    }
+    timeout = timeout < 0 ? 0 : timeout > apr_time_from_sec(60) ? apr_time_from_sec(60) : timeout;
+    return procd_table_wait(row, seen, timeout) == 0 ? APR_SUCCESS : APR_TIMEUP;
 }
 
 static apr_status_t procd_group_query(procd_group *g, procd_group_info *info)
@@ -253,6 +319,8 @@ void procd_client_register_functions(void)
     APR_REGISTER_OPTIONAL_FN(procd_group_query);
     APR_REGISTER_OPTIONAL_FN(procd_dir_group);
     APR_REGISTER_OPTIONAL_FN(procd_dir_find);
+    APR_REGISTER_OPTIONAL_FN(procd_group_changes);
+    APR_REGISTER_OPTIONAL_FN(procd_group_wait);
 }
 
 void procd_client_child_init(server_rec *s, int ring, int event)

@@ -85,9 +85,8 @@ static const char *group_key(apr_pool_t *p, server_rec *s, const char *name)
     return apr_pstrndup(p, key, PROCD_KEY_MAX - 1);
 }
 
-/* @return NULL, or an error; *line is where in the text it is, 0 if it is the whole */
-static const char *add_group(apr_pool_t *p, server_rec *s, const char *name, const char *text, int *line,
-                             procd_group **out)
+const char *procd_add_group(apr_pool_t *p, server_rec *s, const char *name, const char *text, int *line,
+                            procd_group **out)
 {
     procd_server_conf *conf = procd_conf(s);
     procd_group *g;
@@ -99,7 +98,8 @@ static const char *add_group(apr_pool_t *p, server_rec *s, const char *name, con
     for (int i = 0; i < conf->groups->nelts; i++) {
         g = APR_ARRAY_IDX(conf->groups, i, procd_group *);
         if (strcmp(g->name, name) == 0) {
-            return apr_psprintf(p, "<Spawn %s> is already defined on line %d of %s", name, g->line, g->filename);
+            return apr_psprintf(p, "<Spawn %s> is already defined on line %d of %s", name, g->line,
+                                g->filename ? g->filename : "another module's configuration");
         }
     }
     if (procd_groupdef_parse(&def, name, text, strlen(text), &error) != 0) {
@@ -125,7 +125,7 @@ static const char *add_group(apr_pool_t *p, server_rec *s, const char *name, con
     return NULL;
 }
 
-static const char *bad_name(apr_pool_t *p, const char *what, const char *name)
+const char *procd_bad_name(apr_pool_t *p, const char *what, const char *name)
 {
     return apr_psprintf(
         p, "%s \"%s\" is not a group's name: 1 to %d letters, digits, _, - and ., the first a letter or digit", what,
@@ -167,13 +167,13 @@ const char *procd_cmd_spawn(cmd_parms *cmd, void *dummy, const char *arg)
     arg = apr_pstrmemdup(cmd->pool, arg, (apr_size_t)(end - arg));
     name = ap_getword_conf(cmd->pool, &arg);
     if (!*name || *arg || !procd_name_ok(name)) {
-        return *arg ? "<Spawn> takes one name" : bad_name(cmd->pool, "<Spawn>:", name);
+        return *arg ? "<Spawn> takes one name" : procd_bad_name(cmd->pool, "<Spawn>:", name);
     }
     err = collect(cmd, lines, nodes);
     if (err) {
         return err;
     }
-    err = add_group(cmd->pool, cmd->server, name, apr_array_pstrcat(cmd->pool, lines, 0), &line, &g);
+    err = procd_add_group(cmd->pool, cmd->server, name, apr_array_pstrcat(cmd->pool, lines, 0), &line, &g);
     if (err) {
         if (line > 0 && line <= nodes->nelts) {
             cmd->err_directive = APR_ARRAY_IDX(nodes, line - 1, ap_directive_t *);
@@ -239,7 +239,7 @@ void procd_check_group_dir(apr_pool_t *ptemp, server_rec *s, const char *path)
         }
         name = apr_pstrmemdup(ptemp, entry.name, len - 5);
         err = procd_name_ok(name) ? check_file(ptemp, apr_pstrcat(ptemp, path, "/", entry.name, NULL), name)
-                                  : bad_name(ptemp, "ProcdGroupDir: file", name);
+                                  : procd_bad_name(ptemp, "ProcdGroupDir: file", name);
         if (err) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "PRD0261: %s", err);
         }

@@ -13,7 +13,7 @@
 
 /* ------------------------------------------------------------------ configuration */
 
-static void *create_server_conf(apr_pool_t *p, server_rec *s)
+void *procd_create_server_conf(apr_pool_t *p, server_rec *s)
 {
     procd_server_conf *conf = apr_pcalloc(p, sizeof(*conf));
 
@@ -171,6 +171,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     procd_client_register_functions();
     procd_server_status_register();
     procd_script_register_functions();
+    procd_register_functions();
     return OK;
 }
 
@@ -221,6 +222,7 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 
     (void)pconf;
     (void)plog;
+    procd_register_end();
     procd_each_group(s, count_group, &n);
     if (n > PROCD_GROUPS_CONFIGURED) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "PRD0001: there are %d <Spawn> groups, and %d are possible", n,
@@ -313,7 +315,7 @@ static void register_hooks(apr_pool_t *p)
 
 AP_DECLARE_MODULE(procd)
 = {
-    STANDARD20_MODULE_STUFF, NULL, NULL, create_server_conf, NULL, commands, register_hooks,
+    STANDARD20_MODULE_STUFF, NULL, NULL, procd_create_server_conf, NULL, commands, register_hooks,
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 74)
     AP_MODULE_FLAG_NONE,
 #endif

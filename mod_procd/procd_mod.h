@@ -3,7 +3,7 @@
  * @file  procd_mod.h
  * @brief What the files of the module share: the configuration of a generation, and what the parent keeps across them.
  *
- * mod_procd.c has directives and hooks, definition.c reads <Spawn>, parent.c starts, feeds and ends the manager,
+ * mod_procd.c has directives and hooks, definition.c reads <Spawn>, register.c has other modules define groups, parent.c starts, feeds and ends the manager,
  * publish.c tells it the configuration, script_roots.c what of it concerns scripts, client.c leases processes in httpd's
  * children, script_ask.c has scripts run, status.c shows it all, and server_status.c does so on mod_status's page.
  */
@@ -52,6 +52,19 @@ const char *procd_cmd_inside(cmd_parms *cmd, void *dummy, const char *arg);
 /** Look at the files of ProcdGroupDir as the manager will, for who reads the log: what is wrong keeps nobody from starting. */
 void procd_check_group_dir(apr_pool_t *ptemp, server_rec *s, const char *dir);
 
+/** text must live as long as p. @return NULL, or an error; *line is where in the text it is, 0 if it is the whole */
+const char *procd_add_group(apr_pool_t *p, server_rec *s, const char *name, const char *text, int *line,
+                            procd_group **out);
+/** "NAME is not a group's name", and what one is */
+const char *procd_bad_name(apr_pool_t *p, const char *what, const char *name);
+
+/** register.c */
+void procd_register_functions(void);
+/** All groups are known: what is defined now would not be published. */
+void procd_register_end(void);
+
+/** mod_procd.c */
+void *procd_create_server_conf(apr_pool_t *p, server_rec *s);
 procd_server_conf *procd_conf(server_rec *s);
 /** Call for each group of each server. */
 void procd_each_group(server_rec *s, void (*act)(procd_group *g, void *baton), void *baton);
@@ -135,6 +148,7 @@ void procd_script_put_roots(procd_blob *blob, apr_pool_t *p, server_rec *s);
 /* ------------------------------------------------------------------ status.c */
 
 int procd_status_handler(request_rec *r);
+const char *procd_condition_name(procd_condition condition);
 /** Call for each group that ProcdGroupDir has now. `g` lives until act() returns. */
 void procd_each_dir_group(apr_pool_t *p, void (*act)(procd_group *g, void *baton), void *baton);
 

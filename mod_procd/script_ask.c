@@ -30,7 +30,7 @@ static apr_status_t procd_script_ask(procd_group *g, const procd_script_order *o
     int pair[2];
 
     *control = -1;
-    if (order->size != sizeof(*order)) {
+    if (order->size < sizeof(*order)) {
         return APR_EINVAL;
     }
     if (channel == -1 || g->index < 0) {
@@ -73,7 +73,7 @@ static apr_status_t procd_script_answer(int control, procd_script_pipes *pipes)
     procd_script_answer_message answer;
     int fds[2] = { -1, -1 }, rc;
 
-    if (pipes->size != sizeof(*pipes)) {
+    if (pipes->size < sizeof(*pipes)) {
         return APR_EINVAL;
     }
     rc = procd_script_answer_receive(control, &answer, fds);

@@ -17,7 +17,10 @@ typedef struct page {
 
 static const char *state_of(const procd_group_info *info)
 {
-    return info->crash_loop ? "failing" : info->processes ? "active" : info->starting ? "starting" : "resting";
+    if (info->condition != PROCD_IS_ACTIVE) {
+        return procd_condition_name(info->condition);
+    }
+    return info->processes ? "active" : info->starting ? "starting" : "resting";
 }
 
 static void show_group(procd_group *g, void *baton)

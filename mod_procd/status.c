@@ -12,6 +12,13 @@
 
 APLOG_USE_MODULE(procd);
 
+const char *procd_condition_name(procd_condition condition)
+{
+    static const char *const names[] = { "unknown", "active", "failing", "stopped", "invalid" };
+
+    return (size_t)condition < sizeof(names) / sizeof(names[0]) ? names[condition] : "unknown";
+}
+
 typedef struct page {
     request_rec *r;
     int json;
@@ -74,31 +81,38 @@ static void show_process(page *pg, const procd_group *g, int slot, int *first)
 {
     const procd_tables *t = &procd_client_tables;
     const procd_process_row *row = &t->manager->groups[g->index].processes[slot];
-    const procd_slot_count *count = &t->children->groups[g->index].slots[slot];
     const char *address;
     procd_hold hold;
     apr_uint32_t state;
+    procd_sums sums = { 0, 0, 0, 0 };
     unsigned long requests;
-    long age;
+    long age, first_ms, total_ms;
     int busy;
 
     if (procd_row_read(row, &hold, &state) != 0 || state == PROCD_EMPTY) {
         return;
     }
     busy = procd_table_busy(t, g->index, slot, hold.instance);
-    requests = count->instance == hold.instance ? (unsigned long)count->requests : 0;
+    procd_table_sum(t, g->index, slot, hold.instance, &sums);
+    requests = (unsigned long)sums.requests;
+    first_ms = sums.timed ? (long)(sums.first_us / sums.timed / 1000) : 0;
+    total_ms = sums.timed ? (long)(sums.total_us / sums.timed / 1000) : 0;
     age = (long)((procd_now_ms() - row->started_ms) / 1000);
     address = address_text(pg->r->pool, &hold);
     if (pg->json) {
         ap_rprintf(pg->r,
                    "%s{\"slot\":%d,\"pid\":%ld,\"state\":\"%s\",\"busy\":%d,\"concurrency\":%d,\"requests\":%lu,"
-                   "\"age\":%ld,\"address\":%s}",
+                   "\"age\":%ld,\"first_byte_ms\":%ld,\"total_ms\":%ld,\"address\":%s}",
                    *first ? "" : ",", slot, (long)hold.pid, state_name(state), busy, hold.concurrency, requests, age,
-                   quoted(pg->r->pool, address));
+                   first_ms, total_ms, quoted(pg->r->pool, address));
     }
     else {
-        ap_rprintf(pg->r, "  pid %ld %s busy %d/%d requests %lu age %lds %s\n", (long)hold.pid, state_name(state), busy,
+        ap_rprintf(pg->r, "  pid %ld %s busy %d/%d requests %lu age %lds %s", (long)hold.pid, state_name(state), busy,
                    hold.concurrency, requests, age, address);
+        if (sums.timed) {
+            ap_rprintf(pg->r, " first byte %ld ms, total %ld ms", first_ms, total_ms);
+        }
+        ap_rputs("\n", pg->r);
     }
     *first = 0;
 }
@@ -120,17 +134,22 @@ static void show_group(procd_group *g, void *baton)
             pg->r,
             "%s{\"name\":%s,\"key\":%s,\"processes\":%d,\"starting\":%d,\"min\":%d,\"max\":%d,\"concurrency\":%d,"
             "\"busy\":%d,\"waiting\":%d,\"started\":%lu,\"ended\":%lu,\"crash_loop\":%s,\"retry_after\":%d,"
-            "\"why\":%s,\"list\":[",
+            "\"condition\":\"%s\",\"requests\":%lu,\"mean_first_byte_us\":%lu,\"mean_total_us\":%lu,\"why\":%s,\"list\":[",
             pg->n++ ? "," : "", quoted(p, g->name), quoted(p, g->key), info.processes, info.starting, info.min,
             info.max, info.concurrency, info.busy, info.waiting, (unsigned long)row->started, (unsigned long)row->ended,
-            info.crash_loop ? "true" : "false", info.retry_after, quoted(p, info.why));
+            info.crash_loop ? "true" : "false", info.retry_after, procd_condition_name(info.condition),
+            (unsigned long)info.requests, (unsigned long)info.mean_first_byte, (unsigned long)info.mean_total,
+            quoted(p, info.why));
     }
     else {
         ap_rprintf(pg->r,
                    "group %s: processes %d (%d to %d), starting %d, busy %d, waiting %d, started %lu, ended %lu\n",
                    g->key, info.processes, info.min, info.max, info.starting, info.busy, info.waiting,
                    (unsigned long)row->started, (unsigned long)row->ended);
-        if (info.crash_loop) {
+        if (info.condition == PROCD_IS_STOPPED || info.condition == PROCD_IS_INVALID) {
+            ap_rprintf(pg->r, "  %s\n", procd_condition_name(info.condition));
+        }
+        else if (info.crash_loop) {
             ap_rprintf(pg->r, "  starts keep failing: the next in %d s\n", info.retry_after);
         }
         if (info.why[0]) {

@@ -20,10 +20,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -336,6 +339,9 @@ static void reset_slot(procd_tables *t, int group, int slot, uint64_t instance)
     set(count->refused, 0);
     set(count->requests, 0);
     set(count->done, 0);
+    set(count->timed, 0);
+    set(count->first_us, 0);
+    set(count->total_us, 0);
     set(count->last_ms, procd_now_ms());
     atomic_store_explicit(&count->instance, instance, memory_order_release);
 }
@@ -482,7 +488,15 @@ procd_taken procd_table_take(procd_tables *t, int child, int group, uint64_t avo
     return result;
 }
 
-int procd_table_give(procd_tables *t, int child, int group, const procd_hold *hold, procd_given how)
+/* Sums that wrap are no harm: they are shown and nothing else. */
+static void count_times(procd_slot_count *count, procd_times times)
+{
+    set(count->timed, get(count->timed) + 1);
+    set(count->first_us, get(count->first_us) + (uint64_t)times.first);
+    set(count->total_us, get(count->total_us) + (uint64_t)times.total);
+}
+
+int procd_table_give(procd_tables *t, int child, int group, const procd_hold *hold, procd_given how, procd_times times)
 {
     procd_slot_count *count = &t->children->groups[group].slots[hold->slot];
     uint32_t state;
@@ -494,6 +508,9 @@ int procd_table_give(procd_tables *t, int child, int group, const procd_hold *ho
     if (get(count->instance) == hold->instance && get(t->children->children[child].busy[group][hold->slot]) > 0) {
         count_up(t, child, group, hold->slot, -1);
         set(count->last_ms, procd_now_ms());
+        if (times.first > 0 && times.total > 0) {
+            count_times(count, times);
+        }
         switch (how) {
         case PROCD_GIVEN_OK: set(count->done, get(count->done) + 1); break;
         case PROCD_GIVEN_REFUSED: set(count->refused, get(count->refused) + 1); break;
@@ -659,7 +676,41 @@ void procd_why_read(const procd_group_row *row, char why[PROCD_WHY_WORDS * 8])
     why[sizeof(words) - 1] = '\0';
 }
 
+void procd_table_sum(const procd_tables *t, int group, int slot, uint64_t instance, procd_sums *sums)
+{
+    const procd_slot_count *count = &t->children->groups[group].slots[slot];
+
+    if (instance && atomic_load_explicit(&count->instance, memory_order_acquire) == instance) {
+        sums->requests += get(count->requests);
+        sums->timed += get(count->timed);
+        sums->first_us += get(count->first_us);
+        sums->total_us += get(count->total_us);
+    }
+}
+
+int procd_table_wait(const procd_group_row *row, uint32_t seen, int64_t timeout_us)
+{
+    int64_t now = procd_now_ms(), until = now + (timeout_us + 999) / 1000;
+
+    while (atomic_load_explicit(&row->changes, memory_order_acquire) == seen) {
+        struct timespec left = { (until - now) / 1000, (until - now) % 1000 * 1000000 };
+
+        if (now >= until) {
+            return -1;
+        }
+        syscall(SYS_futex, &row->changes, FUTEX_WAIT, seen, &left, NULL, 0);
+        now = procd_now_ms();
+    }
+    return 0;
+}
+
 /* ------------------------------------------------------------------ writing, in the manager */
+
+void procd_table_changed(procd_group_row *row)
+{
+    atomic_fetch_add(&row->changes, 1);
+    syscall(SYS_futex, &row->changes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
 
 /* Also right when a manager died between the two: the number is odd and stays so. */
 void procd_row_begin(procd_process_row *row)

@@ -28,7 +28,7 @@
 #include <sys/types.h>
 
 #define PROCD_TABLE_MAGIC 0x70726f6364746231ull
-#define PROCD_TABLE_VERSION 4u
+#define PROCD_TABLE_VERSION 5u
 #define PROCD_MAX_GROUPS 1024
 /** Rows below this are those of <Spawn> blocks, given out by the parent; the others those of ProcdGroupDir, by the manager. */
 #define PROCD_GROUPS_CONFIGURED 512
@@ -93,6 +93,7 @@ typedef struct procd_group_row {
     _Atomic int32_t scale_min, scale_max;    /* by procctl; scale_max 0: as configured */
     _Atomic int32_t spare;                   /* SpawnSpare: the manager wants to know of every lease */
     _Atomic int64_t request_ms;              /* SpawnRequestTimeout; 0: none */
+    _Atomic uint32_t changes;                /* one more with each change; a futex */
     _Atomic uint64_t why[PROCD_WHY_WORDS];
     procd_process_row processes[PROCD_MAX_SLOTS];
 } procd_group_row;
@@ -118,6 +119,7 @@ typedef struct procd_slot_count {
     _Atomic uint32_t refused; /* connect failed */
     _Atomic uint32_t stuck;   /* a request took longer than SpawnRequestTimeout */
     _Atomic uint64_t requests, done;
+    _Atomic uint64_t timed, first_us, total_us; /* requests whose times are known, and the sums of these */
     _Atomic int64_t last_ms;
 } procd_slot_count;
 
@@ -208,8 +210,13 @@ typedef enum procd_given {
     PROCD_GIVEN_STUCK
 } procd_given;
 
+/** Microseconds; 0: not known. */
+typedef struct procd_times {
+    int64_t first, total;
+} procd_times;
+
 /** Give back. Takes the group's lock. @return 1: the manager has to look */
-int procd_table_give(procd_tables *t, int child, int group, const procd_hold *hold, procd_given how);
+int procd_table_give(procd_tables *t, int child, int group, const procd_hold *hold, procd_given how, procd_times times);
 /** @return 1: the manager has to look */
 int procd_table_waiting(procd_tables *t, int child, int group, int delta);
 
@@ -231,6 +238,16 @@ void procd_row_name(const procd_group_row *row, char name[PROCD_NAME_WORDS * 8])
 int procd_row_read(const procd_process_row *row, procd_hold *hold, uint32_t *state);
 void procd_why_read(const procd_group_row *row, char why[PROCD_WHY_WORDS * 8]);
 
+/** What children counted of one process, or of all of a group added up. */
+typedef struct procd_sums {
+    uint64_t requests, timed, first_us, total_us;
+} procd_sums;
+
+/** Add the numbers of the process `instance`; nothing if they are not known (another has the slot). */
+void procd_table_sum(const procd_tables *t, int group, int slot, uint64_t instance, procd_sums *sums);
+/** Wait until the row's number of changes is not `seen`. @return 0, or -1: the time is over */
+int procd_table_wait(const procd_group_row *row, uint32_t seen, int64_t timeout_us);
+
 /* ------------------------------------------------------------------ in the manager */
 
 void procd_row_begin(procd_process_row *row);
@@ -238,5 +255,7 @@ void procd_row_end(procd_process_row *row);
 void procd_row_set_addr(procd_process_row *row, const void *addr, socklen_t len);
 void procd_why_write(procd_group_row *row, const char *why);
 void procd_row_set_name(procd_group_row *row, const char *name);
+/** Something about the group is not as it was: who waits for that is woken. */
+void procd_table_changed(procd_group_row *row);
 
 #endif /* PROCD_TABLE_H */

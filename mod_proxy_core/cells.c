@@ -548,6 +548,7 @@ int pc_lease_pass(pc_lease *lease, pc_outcome outcome, apr_interval_time_t first
     lease->held = 0;
     group = pool->m[lease->index].group;
     if (group) {
+        lease->proc.first_byte = first_byte;
         pool->ctx->procd.give(&lease->proc, for_procd(lease, outcome)); /* first: who is called must find it idle */
     }
     if (!pc_rec_lock(&pool->ctx->seg, pool->id)) {

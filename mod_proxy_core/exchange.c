@@ -105,6 +105,7 @@ void pc_exchange_release(pc_exchange *x, pc_outcome outcome, int keep)
         /* from the last byte sent: how long an upload took says nothing of the backend */
         apr_interval_time_t first = x->head_at > x->last_write ? x->head_at - x->last_write : 0;
 
+        x->lease.proc.total = x->now - x->lease_at;
         ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, x->r, "PXC0404: pool %s: backend %s is given back", x->pool->name,
                       x->lease.backend->name);
         if (!pc_lease_pass(&x->lease, outcome, first, hand) && hand) {

@@ -435,6 +435,7 @@ static void settle_groups(const reading *r, int first)
     for (int i = 0; i < PROCD_MAX_GROUPS; i++) {
         if (the_manager.groups[i]) {
             group_balance(the_manager.groups[i]);
+            procd_table_changed(&the_manager.tables.manager->groups[i]);
         }
     }
 }

@@ -420,6 +420,7 @@ static void settle(group *g)
             g->failures = 0;
             g->not_before_ms = 0;
             atomic_store(&g->row->crash_loop, 0);
+            procd_table_changed(g->row);
         }
         else {
             due = p->ready_ms + SHORT_LIFE_MS;
@@ -600,5 +601,6 @@ void group_process_ended(group *g, process *p, const char *what, int failed)
             atomic_store(&g->row->crash_loop, 0);
         }
     }
+    procd_table_changed(g->row);
     manager_wake_children();
 }

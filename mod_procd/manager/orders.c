@@ -28,7 +28,9 @@ void group_show_halted(group *g)
 {
     procd_why_write(g->row, "stopped by procctl");
     atomic_store(&g->row->retry_ms, REFUSED_FOR_EVER);
-    atomic_store(&g->row->crash_loop, 1);
+    if (!atomic_exchange(&g->row->crash_loop, 1)) {
+        procd_table_changed(g->row);
+    }
 }
 
 const char *group_order_stop(group *g)
@@ -41,6 +43,7 @@ const char *group_order_stop(group *g)
         atomic_store(&g->row->halted, 1);
     }
     group_balance(g);
+    procd_table_changed(g->row);
     manager_wake_children();
     return NULL;
 }
@@ -60,6 +63,7 @@ const char *group_order_start(group *g)
     g->wanted_once = 1;
     procd_why_write(g->row, "");
     group_balance(g);
+    procd_table_changed(g->row);
     manager_wake_children();
     return NULL;
 }
@@ -101,6 +105,7 @@ const char *group_order_scale(group *g, int min, int max)
     atomic_store(&g->row->max, group_max(g));
     g->demanded |= max > 0 && min > 0;
     group_balance(g);
+    procd_table_changed(g->row);
     manager_wake_children();
     return NULL;
 }

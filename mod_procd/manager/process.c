@@ -87,6 +87,7 @@ void process_set_state(process *p, procd_state state)
     p->state = state;
     atomic_store(&p->row->state, state);
     atomic_thread_fence(memory_order_seq_cst);
+    procd_table_changed(p->group->row);
 }
 
 int process_busy(const process *p)

@@ -134,9 +134,11 @@ uint64_t process_requests(const process *p)
 
 static void report_process(procd_blob *b, const process *p)
 {
+    procd_sums sums = { 0, 0, 0, 0 };
     char address[160];
     long rss_kb, cpu_ms;
 
+    procd_table_sum(&the_manager.tables, p->group->index, p->slot, p->instance, &sums);
     usage_of(p->pid, &rss_kb, &cpu_ms);
     address_text(p, address, sizeof(address));
     report_add(b, "process", 7);
@@ -148,6 +150,8 @@ static void report_process(procd_blob *b, const process *p)
     value(b, "age", "%lld", (long long)((procd_now_ms() - p->started_ms) / 1000));
     value(b, "rss", "%ld", rss_kb);
     value(b, "cpu_ms", "%ld", cpu_ms);
+    value(b, "first_byte_us", "%llu", (unsigned long long)(sums.timed ? sums.first_us / sums.timed : 0));
+    value(b, "total_us", "%llu", (unsigned long long)(sums.timed ? sums.total_us / sums.timed : 0));
     value(b, "address", "%s", address);
     if (p->ending) {
         value(b, "ending", "%s", p->ending);

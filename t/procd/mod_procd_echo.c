@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* An example of include/mod_procd.h, and what t/procd/smoke.sh tests with: `SetHandler procd-echo` leases a process of the
+/* What t/procd/smoke.sh tests with (mod_procd_example.c is the one to learn from): `SetHandler procd-echo` leases a process of the
  * group that the query names, speaks one line with it and gives it back.
  *
  *     ?group=NAME      which group
@@ -7,7 +7,7 @@
  *     &wait=SECONDS    how long to wait for a process (default 5)
  *     &hold=MS         how long to keep the lease
  *
- * It blocks its thread while it waits, which mod_proxy_core never does. */
+ * Its structures are as long as they were in the first version of the header: that must go on working. */
 #include "mod_procd.h"
 
 #include "httpd.h"
@@ -16,6 +16,7 @@
 #include "apr_strings.h"
 
 #include <poll.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -87,8 +88,8 @@ static procd_outcome talk(request_rec *r, const procd_lease *lease, const char *
 
 static int handler(request_rec *r)
 {
-    procd_lease lease = { .size = sizeof(lease) };
-    procd_group_info info = { .size = sizeof(info) };
+    procd_lease lease = { .size = offsetof(procd_lease, first_byte) };
+    procd_group_info info = { .size = offsetof(procd_group_info, condition) };
     const char *line = argument(r, "line", NULL);
     procd_outcome outcome = PROCD_OK;
     procd_group *g;

@@ -91,7 +91,7 @@ static void give(fixture *fx, int slot)
 {
     procd_hold hold = { .slot = slot, .instance = (uint64_t)(100 + slot) };
 
-    procd_table_give(&fx->child, fx->row, GROUP, &hold, PROCD_GIVEN_OK);
+    procd_table_give(&fx->child, fx->row, GROUP, &hold, PROCD_GIVEN_OK, (procd_times){ 0, 0 });
 }
 
 static void a_started_one_when_none_accepts(void **state)
@@ -181,6 +181,53 @@ static void leases_are_kept_when_it_becomes_ready(void **state)
     assert_int_equal(procd_table_busy(&fx->manager, GROUP, 0, 100), 0);
 }
 
+static void times_are_added_up(void **state)
+{
+    fixture *fx = *state;
+    procd_hold hold = { .slot = 0, .instance = 100 };
+    procd_sums sums = { 0, 0, 0, 0 };
+
+    set_process(fx, 0, PROCD_READY, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(take(fx, 0), 0);
+    }
+    procd_table_give(&fx->child, fx->row, GROUP, &hold, PROCD_GIVEN_OK, (procd_times){ 100, 300 });
+    procd_table_give(&fx->child, fx->row, GROUP, &hold, PROCD_GIVEN_BROKE, (procd_times){ 50, 100 });
+    procd_table_give(&fx->child, fx->row, GROUP, &hold, PROCD_GIVEN_OK, (procd_times){ 0, 100 });
+    procd_table_give(&fx->child, fx->row, GROUP, &hold, PROCD_GIVEN_OK, (procd_times){ -1, -1 });
+    procd_table_sum(&fx->manager, GROUP, 0, 100, &sums);
+    assert_true(sums.requests == 4 && sums.timed == 2 && sums.first_us == 150 && sums.total_us == 400);
+    procd_table_sum(&fx->manager, GROUP, 0, 101, &sums); /* another process's */
+    procd_table_sum(&fx->manager, GROUP, 1, 0, &sums);
+    assert_int_equal(sums.requests, 4);
+}
+
+static void *change_it(void *row)
+{
+    usleep(20000);
+    procd_table_changed(row);
+    return NULL;
+}
+
+static void a_change_is_waited_for(void **state)
+{
+    fixture *fx = *state;
+    const procd_group_row *row = &fx->child.manager->groups[GROUP]; /* read-only, as children have it */
+    uint32_t seen = atomic_load(&row->changes);
+    int64_t begin = procd_now_ms();
+    pthread_t t;
+
+    assert_int_equal(procd_table_wait(row, seen + 1, 1000000), 0); /* is another number already */
+    assert_int_equal(procd_table_wait(row, seen, 0), -1);
+    assert_int_equal(procd_table_wait(row, seen, 15000), -1);
+    assert_true(procd_now_ms() - begin >= 14);
+    assert_int_equal(pthread_create(&t, NULL, change_it, fx->group), 0);
+    begin = procd_now_ms();
+    assert_int_equal(procd_table_wait(row, seen, 20000000), 0);
+    assert_true(procd_now_ms() - begin < 10000); /* woken, not timed out */
+    pthread_join(t, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +237,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(those_that_end_do_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(an_avoided_one_does_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(leases_are_kept_when_it_becomes_ready, setup, teardown),
+        cmocka_unit_test_setup_teardown(times_are_added_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_is_waited_for, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,7 +106,7 @@ static void use(int child, const procd_hold *hold)
     sched_yield();
     CHECK(!atomic_load(&ended[hold->instance]));
     atomic_fetch_sub(&users[hold->instance], 1);
-    procd_table_give(&child_side, child, GROUP, hold, PROCD_GIVEN_OK);
+    procd_table_give(&child_side, child, GROUP, hold, PROCD_GIVEN_OK, (procd_times){ 0, 0 });
 }
 
 static void *child(void *arg)
@@ -152,8 +152,9 @@ static void test_dead_child(void)
     CHECK(procd_table_take(&child_side, living, GROUP, 0, &hold, &ring) == PROCD_TAKEN);
     CHECK(procd_child_register(&child_side, 2002) == dying);
     CHECK(procd_table_busy(&manager_side, GROUP, 0, 900001) == 1);
-    procd_table_give(&child_side, living, GROUP, &hold, PROCD_GIVEN_OK);
-    procd_table_give(&child_side, living, GROUP, &hold, PROCD_GIVEN_OK); /* twice changes nothing */
+    procd_table_give(&child_side, living, GROUP, &hold, PROCD_GIVEN_OK, (procd_times){ 0, 0 });
+    procd_table_give(&child_side, living, GROUP, &hold, PROCD_GIVEN_OK,
+                     (procd_times){ 0, 0 }); /* twice changes nothing */
     CHECK(procd_table_busy(&manager_side, GROUP, 0, 900001) == 0);
 }
 
