@@ -360,6 +360,8 @@ typedef enum pc_cause {
 } pc_cause;
 /** The one place that decides what a failure leads to: another try, an answer, a cut; and logs it. */
 pc_step pc_fail(pc_exchange *x, pc_stage stage, pc_cause cause, const char *why);
+/** A head came with this status. @return 1: it is a failure, too (ProxyCoreRetry on=5xx), and another backend is asked */
+int pc_fail_status(pc_exchange *x, int status);
 
 /* notes.c */
 void pc_notes_set(pc_exchange *x);

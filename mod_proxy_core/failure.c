@@ -189,6 +189,33 @@ static pc_step again(pc_exchange *x, pc_cause cause, pc_outcome outcome, int sta
     return PC_STEP_AGAIN;
 }
 
+/* Is there anybody who was not asked? Whether they can be, the next choice finds out. */
+static int others_left(const pc_exchange *x)
+{
+    for (int i = 0; i < x->pool->backends->nelts; i++) {
+        if (APR_ARRAY_IDX(x->pool->backends, i, pc_backend_conf).kind == PC_BACKEND_SPAWN
+            || (i != x->lease.index && !(x->choice.tried[i / 64] >> (i % 64) & 1))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int pc_fail_status(pc_exchange *x, int status)
+{
+    if (!(x->pool->retry_on & PC_RETRY_5XX) || status < 500 || status > 599 || x->head_passed || x->c->aborted
+        || x->tries > x->pool->retries || !is_safe(x, PC_CAUSE_RESET) || !others_left(x)) {
+        return 0;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "PXC0750: pool %s backend %s answered %d; trying again",
+                  x->pool->name, backend_name(x), status);
+    x->prior_text = apr_psprintf(x->r->pool, "backend %s answered %d, and nobody else is left to ask", backend_name(x),
+                                 status);
+    x->prior_outcome = "5xx";
+    (void)again(x, PC_CAUSE_MALFORMED, PC_OUTCOME_OK, status);
+    return 1;
+}
+
 static int status_of(const pc_exchange *x, pc_stage stage, pc_cause cause)
 {
     switch (cause) {

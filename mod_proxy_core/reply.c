@@ -199,6 +199,9 @@ static pc_step one_event(pc_exchange *x, apr_bucket *rx, const char *base, const
         if (ev->head->status == HTTP_SWITCHING_PROTOCOLS && x->iov_n) {
             return pc_fail(x, PC_STAGE_HEAD, PC_CAUSE_MALFORMED, "101 before it had the request");
         }
+        if (ev->head->status >= 500 && pc_fail_status(x, ev->head->status)) {
+            return PC_STEP_AGAIN;
+        }
         pc_answer_head(x, ev->head);
         break;
     case PC_EV_BODY: body_span(x, rx, base, ev); break;

@@ -38,6 +38,20 @@ $s->{conf} = <<"CONF";
     ProxyCoreUpgrade any
     ProxyCoreTimeout first=8s idle=8s
 </ProxyCore>
+<ProxyCore again>
+    ProxyCoreProtocol http
+    ProxyCoreBackend @{[$b{one}->address]}
+    ProxyCoreBackend @{[$b{two}->address]} backup
+    ProxyCoreRetry 3 on=connect,5xx
+    ProxyCoreKeepAlive off
+</ProxyCore>
+<Location /again/>
+    ProxyCorePass again
+</Location>
+<Location /again/over/>
+    ProxyCoreErrorOverride on 503
+</Location>
+ErrorDocument 503 "not now"
 <FilesMatch "\\.flt\$">
     SetHandler proxy-core:filter
 </FilesMatch>
@@ -106,6 +120,31 @@ for my $file (['small', 'the file'], ['big', $big]) {
     is $r->{status}, 404, 'nor does it matter that it is cut';
     is $r->{body}, 'our own page', 'of which nothing is seen';
 }
+
+# ------------------------------------------------------------------ on=5xx
+sub answers {
+    my ($path, $method, @answers) = @_;
+    my $c = $s->connect;
+    my $body = $method eq 'GET' ? undef : 'body';
+    $c->send(ProxyCore::Server::request_text($method, $path, body => $body) . ProxyCore::Server::body_text(body => $body));
+    my $asked = 0;
+    for my $name (qw(one two)) {
+        my $bc = $b{$name}->accept($asked && $asked == @answers ? 0.1 : 5) or last;
+        my $req = $bc->read_request;
+        $asked++ if $req && ($req->{body} || '') eq ($body || '');
+        my ($status, $text) = split / /, shift @answers;
+        $bc->send("HTTP/1.1 $status X\r\nX-By: $name\r\nContent-Length: " . length($text) . "\r\n\r\n$text");
+        $bc->close;
+        last if !@answers;
+    }
+    my $r = $c->read_response;
+    return join ' ', $asked, $r->{status}, $r->{head}->h('X-By') || '-', $r->{body};
+}
+is answers('/again/x', 'GET', '503 no', '200 yes'), '2 200 two yes', '5xx: another one is asked, nothing is left of the first';
+is answers('/again/x', 'GET', '500 no', '502 never'), '2 502 two never', 'nobody is left: what the last one says is the answer';
+is answers('/again/x', 'GET', '404 no'), '1 404 one no', '404 is an answer';
+is answers('/again/x', 'POST', '503 no'), '1 503 one no', 'what was posted is not posted once more';
+is answers('/again/over/x', 'GET', '503 no', '503 never'), '2 503 - not now', 'with an error page of ours in the end';
 
 # ------------------------------------------------------------------ what a 101 says
 {
