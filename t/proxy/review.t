@@ -460,7 +460,7 @@ $s->stop;
 # No descriptor left: that is no fault of the backend, which is not put to rest for it.
 SKIP: {
     my ($soft) = `prlimit --pid $$ --nofile --output SOFT --noheadings 2>/dev/null` =~ /(\d+)/;
-    skip 'no prlimit', 3 if !$soft || system("prlimit --pid $$ --nofile=64:");
+    skip 'no prlimit', 3 if !$soft || system("prlimit --pid $$ --nofile=144:");
     my $few = ProxyCore::Server->new(name => 'few', protocols => 'http/1.1', mpm_conf => $mpm, conf => $conf)->start;
     system("prlimit --pid $$ --nofile=$soft:");
     my ($child) = $few->children;
@@ -468,7 +468,7 @@ SKIP: {
     my $page = sub { my ($c) = @_; $c->send("GET /pages HTTP/1.1\r\nHost: a\r\n\r\n"); return $c->read_response(timeout => 5) };
     my @idle = ($few->connect);
     $page->($idle[0]);
-    while (fd_count($child) < 64 && @idle < 60) {
+    while (fd_count($child) < 144 && @idle < 100) {
         push @idle, $few->connect;
         $page->($idle[-1]);
     }
