@@ -209,8 +209,8 @@ int pc_fail_status(pc_exchange *x, int status)
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "PXC0750: pool %s backend %s answered %d; trying again",
                   x->pool->name, backend_name(x), status);
-    x->prior_text = apr_psprintf(x->r->pool, "backend %s answered %d, and nobody else is left to ask", backend_name(x),
-                                 status);
+    x->prior_text =
+        apr_psprintf(x->r->pool, "backend %s answered %d, and nobody else is left to ask", backend_name(x), status);
     x->prior_outcome = "5xx";
     (void)again(x, PC_CAUSE_MALFORMED, PC_OUTCOME_OK, status);
     return 1;
