@@ -206,6 +206,15 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_script_answer, (int control, procd_s
  *                when the calling process dies. */
 APR_DECLARE_OPTIONAL_FN(void, procd_script_end, (int control, int whole));
 
+/* ------------------------------------------------------------------ standard error that comes through a protocol */
+
+/** A line that a process of the group has written while it served a request for this host (as SERVER_NAME has it). Never
+ *  waits: what the manager cannot take at once is dropped, which the log counts.
+ *  @return APR_SUCCESS: it is none of the caller's affair any more; APR_ENOTIMPL: the group's SpawnErrorLog has no
+ *  %{SERVER_NAME}, so the caller logs it */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_line_write,
+                        (procd_group * g, pid_t pid, const char *host, const char *line, apr_size_t len));
+
 #ifdef __cplusplus
 }
 #endif

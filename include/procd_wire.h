@@ -18,12 +18,13 @@
 #define PROCD_WIRE_MAGIC 0x50524344u /* "PRCD" */
 #define PROCD_WIRE_VERSION 2
 #define PROCD_WIRE_FDS 200 /* descriptors in one message */
-#define PROCD_INIT_FDS 5   /* of PROCD_MSG_INIT */
+#define PROCD_INIT_FDS 6   /* of PROCD_MSG_INIT */
 #define PROCD_CONTROL_FD 3 /* where the manager finds its end */
 
 typedef enum procd_message_type {
     /* parent to manager */
-    PROCD_MSG_INIT = 1, /* fds: manager's half, children's half, ring, event, where children ask for scripts */
+    PROCD_MSG_INIT = 1, /* fds: manager's half, children's half, ring, event, where children ask for scripts, and where
+                           they pass lines on */
     PROCD_MSG_LISTEN,   /* fds: listening sockets, numbered on from the last message since the last CONFIG */
     PROCD_MSG_CONFIG,   /* value: generation; fds: configuration, then error logs */
     PROCD_MSG_PREPARE,  /* a new CONFIG should follow within the lease, or httpd is gone */
@@ -63,6 +64,8 @@ typedef enum procd_tag {
     PROCD_TAG_NAME,
     PROCD_TAG_KEY, /* the name, and the virtual host if it is one's */
     PROCD_TAG_TEXT,
+    PROCD_TAG_SERVER_NAME, /* the main server's */
+    PROCD_TAG_HOST,        /* the name of a group's server */
     PROCD_TAG_SCRIPT_ROOT, /* a directory where scripts may be when their group names none */
     PROCD_TAG_GROUP_DIR,   /* ProcdGroupDir */
     PROCD_TAG_END
@@ -166,5 +169,41 @@ int procd_script_receive(int fd, procd_script_head *head, char *buf, char **byte
 int procd_script_answer_send(int control, const procd_script_answer_message *answer, const int *fds, int n_fds);
 /** fds: output, input; -1 for what did not come. @return 1; 0 the manager is gone; -1 and errno (EAGAIN: not yet) */
 int procd_script_answer_receive(int control, procd_script_answer_message *answer, int fds[2]);
+
+/* ------------------------------------------------------------------ lines, from httpd's children to the manager */
+
+/*
+ * What an application writes to its standard error by way of its protocol is seen by a child of httpd. Where it belongs
+ * into a file for each host (SpawnErrorLog with %{SERVER_NAME}) it is passed on, a line in a message, over a SOCK_SEQPACKET
+ * pair of its own: a flood of lines must not keep anybody from starting a script.
+ */
+#define PROCD_LINE_MAX 4096
+#define PROCD_LINE_HOST_MAX 255
+#define PROCD_LINE_ROOM (PROCD_LINE_HOST_MAX + PROCD_LINE_MAX)
+
+#define PROCD_LINE_CUT 0x01u /* it was longer */
+
+typedef struct procd_line_head {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t flags; /* PROCD_LINE_CUT */
+    uint32_t group; /* row in the table */
+    int32_t pid;    /* of the process, as the child says */
+    uint16_t host_len, text_len;
+} procd_line_head;
+
+/** Neither string ends in NUL. */
+typedef struct procd_line {
+    const char *host, *text;
+    size_t host_len, text_len;
+    int cut;
+} procd_line;
+
+/** Pure. @return NULL: *line is filled in and points into bytes; else what is wrong */
+const char *procd_line_parse(procd_line *line, const procd_line_head *head, const char *bytes, size_t len);
+/** Send without blocking; a text that is too long is cut, a host that is too long is none. @return 0, or -1 and errno */
+int procd_line_send(int fd, uint32_t group, pid_t pid, const procd_line *line);
+/** Receive without blocking. @return 1; 0 at the end; -1 and errno (EPROTO: not a line) */
+int procd_line_receive(int fd, procd_line_head *head, char bytes[PROCD_LINE_ROOM], procd_line *line);
 
 #endif /* PROCD_WIRE_H */

@@ -47,6 +47,11 @@ static int row_of(procd_group *g)
     return row;
 }
 
+int procd_client_row(procd_group *g)
+{
+    return row_of(g);
+}
+
 static int is_usable(int row)
 {
     return row >= 0 && child_row >= 0 && procd_client_tables.children;

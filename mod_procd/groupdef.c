@@ -513,6 +513,29 @@ static int set_log_syslog(parse *p, const char *text)
     return p->def->log_path ? 0 : -1;
 }
 
+/* In the path %{SERVER_NAME} stands, and nothing else that has a %. */
+static int set_log_file(parse *p, const char *from)
+{
+    const size_t len = strlen(PROCD_LOG_HOST);
+    int hosts = 0;
+
+    for (const char *at = strchr(p->def->log_path, '%'); at; at = strchr(at + len, '%')) {
+        if (strncmp(at, PROCD_LOG_HOST, len) != 0) {
+            hosts = -1;
+            break;
+        }
+        hosts++;
+    }
+    if (!from[0] || hosts < 0 || hosts > PROCD_LOG_HOSTS) {
+        return bad_value(p, from,
+                         "a path, perhaps with %{name} and %{SERVER_NAME} (at most 4 times) and no other %, |PROGRAM, "
+                         "syslog:FACILITY or inherit");
+    }
+    p->def->log_kind = PROCD_LOG_FILE;
+    p->def->log_by_host = hosts > 0;
+    return 0;
+}
+
 static int set_error_log(parse *p)
 {
     const char *from = p->words[0];
@@ -524,6 +547,9 @@ static int set_error_log(parse *p)
     if (strlen(from) > 2048) {
         return fail(p, "is longer than 2048 bytes");
     }
+    if (strstr(from, PROCD_LOG_HOST) && (from[0] == '|' || strncasecmp(from, "syslog", 6) == 0)) {
+        return bad_value(p, from, "%{SERVER_NAME} only in the path of a file");
+    }
     if (strncasecmp(from, "syslog", 6) == 0 && (from[6] == '\0' || from[6] == ':')) {
         return set_log_syslog(p, from);
     }
@@ -534,11 +560,7 @@ static int set_error_log(parse *p)
     if (from[0] == '|') {
         return set_log_program(p, p->def->log_path + 1);
     }
-    if (!from[0] || strchr(p->def->log_path, '%')) {
-        return bad_value(p, from, "a path, perhaps with %{name} and no other %, |PROGRAM, syslog:FACILITY or inherit");
-    }
-    p->def->log_kind = PROCD_LOG_FILE;
-    return 0;
+    return set_log_file(p, from);
 }
 
 /* ------------------------------------------------------------------ the table */

@@ -41,6 +41,8 @@ typedef enum procd_log_kind {
 #define PROCD_LIMITS_MAX 16
 #define PROCD_WATCH_MAX 64
 #define PROCD_LOG_WORDS 32 /* of a log program */
+#define PROCD_LOG_HOST "%{SERVER_NAME}"
+#define PROCD_LOG_HOSTS 4 /* times in one path */
 
 /** A parsed definition. All strings belong to it. */
 typedef struct procd_groupdef {
@@ -81,6 +83,7 @@ typedef struct procd_groupdef {
     int n_watch;
     procd_log_kind log_kind;
     char *log_path;   /* PROCD_LOG_FILE: the path, PROCD_LOG_SYSLOG: the tag; %{name} is already replaced */
+    int log_by_host;  /* PROCD_LOG_FILE: the path has PROCD_LOG_HOST */
     char **log_argv;  /* PROCD_LOG_PROGRAM */
     int log_facility; /* PROCD_LOG_SYSLOG */
     void *memory;     /* what procd_groupdef_free() frees */

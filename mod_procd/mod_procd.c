@@ -157,7 +157,8 @@ static const command_rec commands[] = {
     INSIDE("SpawnKillSignal", "the signal that asks a process to end; default TERM"),
     INSIDE(
         "SpawnErrorLog",
-        "where standard output and error go: a path, \"|PROGRAM\", syslog:FACILITY or inherit; %{name} is the group"),
+        "where standard output and error go: a path, \"|PROGRAM\", syslog:FACILITY or inherit; %{name} is the group, "
+        "%{SERVER_NAME} in a path the request's host"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL }
 };
 
@@ -172,6 +173,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     procd_server_status_register();
     procd_script_register_functions();
     procd_register_functions();
+    procd_line_register_functions();
     return OK;
 }
 
@@ -275,6 +277,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     }
     procd_client_child_init(s, r->ring_fd, r->event_fd);
     procd_script_child_init(r->script_fd);
+    procd_line_child_init(r->line_fd);
     if (getpid() == r->owner) {
         return; /* -X: child and parent are one */
     }
@@ -283,6 +286,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     close_fd(r->children_table_fd);
     close_fd(r->config_fd);
     close_fd(r->script_manager_fd);
+    close_fd(r->line_manager_fd);
     for (int i = 0; i < PROCD_LISTENERS_MAX; i++) {
         if (r->listeners[i].address[0]) {
             close_fd(r->listeners[i].fd);

@@ -66,7 +66,7 @@ procd_retained *procd_retained_get(void)
 static void forget_fds(procd_retained *r)
 {
     r->control_fd = r->manager_table_fd = r->children_table_fd = r->ring_fd = r->event_fd = -1;
-    r->script_fd = r->script_manager_fd = -1;
+    r->script_fd = r->script_manager_fd = r->line_fd = r->line_manager_fd = -1;
 }
 
 /* What another version of this module left: only its manager is known, which ends by itself when nobody speaks to it. */
@@ -204,7 +204,8 @@ static int start_manager(procd_retained *r, apr_pool_t *p, apr_int64_t delay_ms)
 {
     const char *path = procd_manager_path(p, main_server);
     int pair[2];
-    int fds[] = { r->manager_table_fd, r->children_table_fd, r->ring_fd, r->event_fd, r->script_manager_fd };
+    int fds[PROCD_INIT_FDS] = { r->manager_table_fd, r->children_table_fd, r->ring_fd,
+                                r->event_fd,         r->script_manager_fd, r->line_manager_fd };
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -333,10 +334,9 @@ static void drain_control(procd_retained *r)
     } while (procd_receive(r->control_fd, &message, NULL, &n) == 1);
 }
 
-/* Roomy: while the manager starts scripts others ask for theirs. */
-static int make_script_channel(procd_retained *r)
+static int make_channel(int *ours, int *managers, int size)
 {
-    int pair[2], size = 4 << 20;
+    int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         return -1;
@@ -344,9 +344,18 @@ static int make_script_channel(procd_retained *r)
     if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0) {
         (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     }
-    r->script_fd = pair[0];
-    r->script_manager_fd = pair[1];
+    *ours = pair[0];
+    *managers = pair[1];
     return 0;
+}
+
+/* Roomy: while the manager starts scripts others ask for theirs. */
+static int make_channels(procd_retained *r)
+{
+    return make_channel(&r->script_fd, &r->script_manager_fd, 4 << 20) == 0
+                   && make_channel(&r->line_fd, &r->line_manager_fd, 1 << 20) == 0
+               ? 0
+               : -1;
 }
 
 static int make_tables(procd_retained *r)
@@ -361,7 +370,7 @@ static int make_tables(procd_retained *r)
     r->ring_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     memset(r->keys, 0, sizeof(r->keys));
-    return r->ring_fd == -1 || r->event_fd == -1 ? -1 : make_script_channel(r);
+    return r->ring_fd == -1 || r->event_fd == -1 ? -1 : make_channels(r);
 }
 
 /* Only at the very first start: MIN processes should be there before the first request. */
@@ -563,6 +572,8 @@ static void send_away(procd_retained *r)
     close(r->event_fd);
     close(r->script_fd);
     close(r->script_manager_fd);
+    close(r->line_fd);
+    close(r->line_manager_fd);
     forget_fds(r);
 }
 

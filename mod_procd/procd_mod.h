@@ -5,7 +5,7 @@
  *
  * mod_procd.c has directives and hooks, definition.c reads <Spawn>, register.c has other modules define groups, parent.c starts, feeds and ends the manager,
  * publish.c tells it the configuration, script_roots.c what of it concerns scripts, client.c leases processes in httpd's
- * children, script_ask.c has scripts run, status.c shows it all, and server_status.c does so on mod_status's page.
+ * children, script_ask.c has scripts run, line_write.c passes on lines of applications, status.c shows it all, and server_status.c does so on mod_status's page.
  */
 #ifndef PROCD_MOD_H
 #define PROCD_MOD_H
@@ -72,7 +72,7 @@ void procd_each_group(server_rec *s, void (*act)(procd_group *g, void *baton), v
 /* ------------------------------------------------------------------ what the parent keeps (retained data) */
 
 #define PROCD_RETAINED_MAGIC 0x70726f6364726574ull
-#define PROCD_RETAINED_VERSION 4
+#define PROCD_RETAINED_VERSION 5
 #define PROCD_LISTENERS_MAX 512
 #define PROCD_ENDING_MAX 32
 
@@ -93,6 +93,7 @@ typedef struct procd_retained {
     pid_t owner;                                                /* httpd's parent */
     int manager_table_fd, children_table_fd, ring_fd, event_fd; /* -1: not made yet */
     int script_fd, script_manager_fd;                           /* children's and manager's end; -1: not made yet */
+    int line_fd, line_manager_fd;                               /* the same for lines of applications */
     int config_fd;                                              /* the last configuration sent */
     unsigned int generation;
     apr_int64_t started_ms, respawn_delay_ms;
@@ -130,6 +131,8 @@ int procd_error_log_fd(server_rec *s); /* -1: none that can be handed on */
 /** The mapped table, in the parent as in its children. */
 extern procd_tables procd_client_tables;
 void procd_client_register_functions(void);
+/** Of the group in the table; -1: it has none, or g is NULL. */
+int procd_client_row(procd_group *g);
 apr_status_t procd_client_query(procd_group *g, procd_group_info *info); /* procd_group_query() */
 /** In a child: take a row; the descriptors to ring the manager and to hear from it. */
 void procd_client_child_init(server_rec *s, int ring_fd, int event_fd);
@@ -139,6 +142,12 @@ void procd_client_child_init(server_rec *s, int ring_fd, int event_fd);
 void procd_script_register_functions(void);
 /** In a child: where to ask the manager for scripts. */
 void procd_script_child_init(int script_fd);
+
+/* ------------------------------------------------------------------ line_write.c */
+
+void procd_line_register_functions(void);
+/** In a child: where lines are passed on to the manager. */
+void procd_line_child_init(int line_fd);
 
 /* ------------------------------------------------------------------ script_roots.c */
 

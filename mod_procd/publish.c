@@ -317,6 +317,7 @@ static void put_group(procd_group *g, void *baton)
     procd_blob_put(&p->blob, PROCD_TAG_GROUP, &head, sizeof(head));
     put_string(&p->blob, PROCD_TAG_NAME, g->name);
     put_string(&p->blob, PROCD_TAG_KEY, g->key);
+    put_string(&p->blob, PROCD_TAG_HOST, g->server->server_hostname ? g->server->server_hostname : "");
     procd_blob_put(&p->blob, PROCD_TAG_TEXT, g->text, g->text_len);
     p->n_listens += g->def->n_socket_names;
 }
@@ -337,6 +338,7 @@ static void put_all(publication *p)
     procd_blob_put(&p->blob, PROCD_TAG_GLOBAL, &global, sizeof(global));
     put_string(&p->blob, PROCD_TAG_RUNTIME_DIR, ap_runtime_dir_relative(p->pool, dir));
     put_string(&p->blob, PROCD_TAG_SERVER_ROOT, ap_server_root);
+    put_string(&p->blob, PROCD_TAG_SERVER_NAME, p->server->server_hostname ? p->server->server_hostname : "");
     procd_script_put_roots(&p->blob, p->pool, p->server);
     if (conf->group_dir) {
         put_string(&p->blob, PROCD_TAG_GROUP_DIR, conf->group_dir);

@@ -94,6 +94,7 @@ typedef struct procd_group_row {
     _Atomic int32_t spare;                   /* SpawnSpare: the manager wants to know of every lease */
     _Atomic int64_t request_ms;              /* SpawnRequestTimeout; 0: none */
     _Atomic uint32_t changes;                /* one more with each change; a futex */
+    _Atomic int32_t log_by_host;             /* SpawnErrorLog has %{SERVER_NAME}: children pass lines on */
     _Atomic uint64_t why[PROCD_WHY_WORDS];
     procd_process_row processes[PROCD_MAX_SLOTS];
 } procd_group_row;

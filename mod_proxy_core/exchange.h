@@ -335,6 +335,8 @@ void pc_filter_queue(pc_exchange *x);
 /* stderr.c */
 /** Bytes of the application's standard error. */
 void pc_stderr_log(pc_exchange *x, const char *p, apr_size_t n);
+/** In post_config. */
+void pc_stderr_init(void);
 
 /* failure.c */
 typedef enum pc_stage {

@@ -134,6 +134,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return rc;
     }
     pc_script_init();
+    pc_stderr_init();
     if (pc_pool_init(pconf, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }

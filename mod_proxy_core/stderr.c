@@ -1,10 +1,11 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /*
  * An application's standard error, where the protocol carries it: into the error log, a line at a time, bounded and without
- * control characters.
+ * control characters; or to mod_procd, if the lines of its group have a file for each host.
  */
 #include "exchange.h"
 
+#include "http_core.h"
 #include "http_log.h"
 
 #include "apr_lib.h"
@@ -14,6 +15,22 @@ APLOG_USE_MODULE(proxy_core);
 
 /** Most bytes of an application's standard error that one request writes into the log. */
 #define LOG_MAX 65536
+
+static APR_OPTIONAL_FN_TYPE(procd_line_write) * pass_on;
+
+void pc_stderr_init(void)
+{
+    pass_on = APR_RETRIEVE_OPTIONAL_FN(procd_line_write);
+}
+
+/* @return 1: it is mod_procd's affair now */
+static int is_passed_on(pc_exchange *x, const char *p, apr_size_t n)
+{
+    const procd_lease *proc = &x->lease.proc;
+
+    return pass_on && x->lease.held && x->lease.backend->kind == PC_BACKEND_SPAWN
+           && pass_on(proc->group, proc->pid, ap_get_server_name(x->r), p, n) == APR_SUCCESS;
+}
 
 /* One line without control characters. */
 static void log_line(pc_exchange *x, const char *p, apr_size_t n)
@@ -61,7 +78,7 @@ void pc_stderr_log(pc_exchange *x, const char *p, apr_size_t n)
         while (len && (p[len - 1] == '\r')) {
             len--;
         }
-        if (len) {
+        if (len && !is_passed_on(x, p, len)) {
             log_line(x, p, len);
         }
         p = nl ? nl + 1 : end;

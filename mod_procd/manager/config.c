@@ -2,7 +2,7 @@
 /* A configuration is taken over by comparing: a group whose text and user are the same keeps its processes, one that has
  * changed gets a new definition (group.c sees that its processes are of another one), one that is not named any more
  * winds up. */
-#include "manager.h"
+#include "hostlog.h"
 #include "script.h"
 
 #include <errno.h>
@@ -158,6 +158,8 @@ void group_destroy(group *g)
         close(g->log_file);
     }
     logger_close(g);
+    hostlog_close(g);
+    free(g->server_name);
     procd_groupdef_free(g->def);
     free(g->id.groups);
     tail_free(g);
@@ -184,6 +186,7 @@ static void show_definition(group *g)
     atomic_store(&g->row->concurrency, g->def ? g->def->concurrency : 1);
     atomic_store(&g->row->spare, g->def ? g->def->spare : 0);
     atomic_store(&g->row->request_ms, g->def ? g->def->request_timeout_ms : 0);
+    atomic_store(&g->row->log_by_host, g->def && g->def->log_by_host);
     atomic_store(&g->row->state, PROCD_GROUP_ACTIVE);
 }
 
@@ -270,6 +273,7 @@ typedef struct reading {
     char name[PROCD_NAME_MAX + 1];
     char key[PROCD_KEY_MAX];
     char group_dir[4096];
+    char host[256];
     unsigned char named[PROCD_MAX_GROUPS];
 } reading;
 
@@ -308,6 +312,8 @@ static void take_group(reading *r, const char *text, size_t len)
     if (r->key[0]) {
         memcpy(g->key, r->key, sizeof(g->key));
     }
+    free(g->server_name);
+    g->server_name = r->host[0] ? strdup(r->host) : NULL;
     take_listens(g, r);
     define_group(g, text, len);
     atomic_store(&g->row->state, PROCD_GROUP_ACTIVE);
@@ -320,7 +326,9 @@ static void take_group(reading *r, const char *text, size_t len)
 
 static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
 {
-    char **string = tag == PROCD_TAG_RUNTIME_DIR ? &the_manager.runtime_dir : &the_manager.server_root;
+    char **string = tag == PROCD_TAG_RUNTIME_DIR   ? &the_manager.runtime_dir
+                    : tag == PROCD_TAG_SERVER_NAME ? &the_manager.server_name
+                                                   : &the_manager.server_root;
 
     switch (tag) {
     case PROCD_TAG_GLOBAL:
@@ -330,6 +338,7 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
         memcpy(&the_manager.global, bytes, len);
         return 0;
     case PROCD_TAG_RUNTIME_DIR:
+    case PROCD_TAG_SERVER_NAME:
     case PROCD_TAG_SERVER_ROOT:
         free(*string);
         *string = strndup(bytes, len);
@@ -341,7 +350,7 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
             return -1;
         }
         memcpy(&r->head, bytes, len);
-        r->name[0] = r->key[0] = '\0';
+        r->name[0] = r->key[0] = r->host[0] = '\0';
         return r->head.index < PROCD_MAX_GROUPS ? 0 : -1;
     case PROCD_TAG_NAME:
         if (len > PROCD_NAME_MAX) {
@@ -357,6 +366,7 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
         memcpy(r->key, bytes, len);
         r->key[len] = '\0';
         return 0;
+    case PROCD_TAG_HOST: snprintf(r->host, sizeof(r->host), "%.*s", (int)len, bytes); return 0;
     case PROCD_TAG_TEXT:
         if (!r->name[0]) {
             return -1;

@@ -4,7 +4,7 @@
  * A line is stamped with time, group and pid, control characters are escaped so that nobody forges a line of somebody
  * else's, and what is longer than the buffer is cut. A log that is a pipe with nobody reading must not stop the manager:
  * what does not fit is dropped. */
-#include "manager.h"
+#include "hostlog.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -130,23 +130,32 @@ static size_t escape(char *out, size_t room, const char *bytes, size_t len)
     return n;
 }
 
-static void emit_line(const output *o, const char *bytes, size_t len, int cut)
+/* What the group's lines go to; of a host, if they are of one. @return -1: nothing is open */
+static int file_for(group *g, const char *host, size_t host_len)
 {
-    static char line[4 * LOG_LINE_MAX + 512];
-    group *g = o->group;
-    char time_buf[STAMP_MAX];
-    int fd;
-    size_t n, room = sizeof(line) - 16;
+    int fd = -1;
 
     if (g->def && g->def->log_kind == PROCD_LOG_PROGRAM) {
         logger_open(g);
     }
-    fd = g->log_file != -1 ? g->log_file : server_log(g);
+    if (g->def && g->def->log_by_host) {
+        fd = hostlog_file(g, host, host_len);
+    }
+    fd = fd == -1 ? g->log_file : fd;
+    return fd == -1 ? server_log(g) : fd;
+}
+
+static void emit(group *g, pid_t pid, const char *host, size_t host_len, const char *bytes, size_t len, int cut)
+{
+    static char line[4 * LOG_LINE_MAX + 512];
+    char time_buf[STAMP_MAX];
+    int fd = file_for(g, host, host_len);
+    size_t n, room = sizeof(line) - 16;
+
     if (len > 0 && bytes[len - 1] == '\r') {
         len--;
     }
-    n = (size_t)snprintf(line, sizeof(line), "[%s] [procd:info] [pid %ld] [%s] ", stamp(time_buf), (long)o->pid,
-                         g->name);
+    n = (size_t)snprintf(line, sizeof(line), "[%s] [procd:info] [pid %ld] [%s] ", stamp(time_buf), (long)pid, g->name);
     n += escape(line + n, room - n, bytes, len);
     if (cut) {
         memcpy(line + n, " [cut]", 6);
@@ -157,12 +166,12 @@ static void emit_line(const output *o, const char *bytes, size_t len, int cut)
     line[n++] = '\n';
     if (g->def && g->def->log_kind == PROCD_LOG_SYSLOG) {
         openlog(g->def->log_path, 0, g->def->log_facility);
-        syslog(LOG_INFO | g->def->log_facility, "[pid %ld] %.*s", (long)o->pid, (int)len, bytes);
+        syslog(LOG_INFO | g->def->log_facility, "[pid %ld] %.*s", (long)pid, (int)len, bytes);
         openlog("procd", LOG_PID, LOG_DAEMON);
         return;
     }
     if (fd == -1) {
-        syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)o->pid, (int)len, bytes);
+        syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)pid, (int)len, bytes);
         return;
     }
     if (write_log(fd, line, n) == EPIPE && g->logger_pid) {
@@ -171,6 +180,16 @@ static void emit_line(const output *o, const char *bytes, size_t len, int cut)
             (void)write_log(g->log_file, line, n);
         }
     }
+}
+
+static void emit_line(const output *o, const char *bytes, size_t len, int cut)
+{
+    emit(o->group, o->pid, o->host, o->host ? strlen(o->host) : 0, bytes, len, cut);
+}
+
+void log_line_of_host(group *g, pid_t pid, const procd_line *line)
+{
+    emit(g, pid, line->host, line->host_len, line->text, line->text_len, line->cut);
 }
 
 /* Of a line that is not complete; most are, so that memory for it is taken when it is needed. */
@@ -271,12 +290,13 @@ void group_open_log(group *g)
         g->log_file = -1;
     }
     logger_close(g);
+    hostlog_close(g);
     if (g->def && g->def->log_kind == PROCD_LOG_PROGRAM) {
         g->logger_definition = g->definition;
         logger_open(g);
         return;
     }
-    if (!g->def || g->def->log_kind != PROCD_LOG_FILE) {
+    if (!g->def || g->def->log_kind != PROCD_LOG_FILE || g->def->log_by_host) {
         return;
     }
     snprintf(path, sizeof(path), "%s%s%s", g->def->log_path[0] == '/' ? "" : the_manager.server_root,

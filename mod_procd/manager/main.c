@@ -5,7 +5,7 @@
  * another parent than at the start); or a graceful restart was announced and no configuration followed within the lease:
  * httpd did not come back, or came back without us. In each case it ends its processes first. A configuration that
  * comes while it is ending puts it back to work. */
-#include "manager.h"
+#include "hostlog.h"
 #include "script.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@
 
 #define ENDING_LOOK_MS 100
 
-manager the_manager = { .ring_fd = -1, .event_fd = -1, .script_fd = -1, .global.log_level = LEVEL_INFO };
+manager the_manager = { .ring_fd = -1, .event_fd = -1, .script_fd = -1, .line_fd = -1, .global.log_level = LEVEL_INFO };
 
 static watch control, ring, signals;
 static timer lease, ending;
@@ -117,6 +117,7 @@ static int on_init(const int *fds, int n)
     the_manager.ring_fd = fds[2];
     the_manager.event_fd = fds[3];
     the_manager.script_fd = fds[4];
+    the_manager.line_fd = fds[5];
     atomic_store(&the_manager.tables.manager->manager_pid, getpid());
     return 0;
 }
@@ -151,6 +152,9 @@ static void on_config(const procd_message *m, int *fds, int n)
     }
     if (the_manager.script_fd != -1 && script_listen(the_manager.script_fd) == 0) {
         the_manager.script_fd = -1; /* it is in the loop: only now can it be known which groups there are */
+    }
+    if (the_manager.line_fd != -1 && line_listen(the_manager.line_fd) == 0) {
+        the_manager.line_fd = -1;
     }
     close(fds[0]);
     close_all(listens, n_listens);

@@ -75,6 +75,7 @@ typedef struct output {
     watch pipe;
     group *group;
     pid_t pid;
+    char *host; /* whose request it serves, if only one: malloc'ed; or NULL */
     size_t line_len;
     int line_cut;
     char *line; /* LOG_LINE_MAX bytes; made with the first part of a line, NULL before */
@@ -135,6 +136,8 @@ struct spawn_group {
     pid_t logger_pid; /* the program, or 0 */
     int64_t logger_next_ms;
     uint64_t logger_definition;
+    char *server_name; /* of its server; NULL: the main server's */
+    int64_t host_complained_ms;
     int *listen_fds;
     int n_listen;
     timer look;                       /* when to balance again though nothing happens */
@@ -156,14 +159,14 @@ typedef enum manager_mode {
 
 typedef struct manager {
     procd_tables tables;
-    int ring_fd, event_fd, script_fd;
+    int ring_fd, event_fd, script_fd, line_fd;
     char **script_roots; /* of groups that name none: directories without symbolic links */
     int n_script_roots;
     pid_t parent;
     manager_mode mode;
     int64_t end_at_ms; /* MODE_ENDING: whatever is left then is killed; 0: each group's own time */
     int done;
-    char *runtime_dir, *server_root;
+    char *runtime_dir, *server_root, *server_name;
     procd_wire_global global;
     int *logs; /* the server's error logs */
     int n_logs;
@@ -307,6 +310,8 @@ int log_pipe(int *reader, int *writer, uid_t owner);
 void log_watch(output *o, int reader);
 void log_finish(output *o); /* read what is left, and close */
 void group_open_log(group *g);
+/** A line that belongs to a request for that host. */
+void log_line_of_host(group *g, pid_t pid, const procd_line *line);
 
 /* ------------------------------------------------------------------ wear.c */
 

@@ -124,6 +124,7 @@ void script_free(script *s)
     loop_unwatch(&s->control, 1);
     loop_unwatch(&s->pidfd, 1);
     log_finish(&s->log);
+    free(s->log.host);
     launch_give(s->launch);
     clear_row(s->row);
     g->cgi->scripts[s->slot] = NULL;

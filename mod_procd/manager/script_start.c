@@ -242,6 +242,20 @@ static launch *prepare(const group *g, const script_order *order, const script_f
 
 /* ------------------------------------------------------------------ starting */
 
+/* For SpawnErrorLog. Not believed: it is made fit for a path when it becomes part of one. */
+static char *host_of(const procd_script *s)
+{
+    const char *at = s->env;
+
+    for (uint32_t i = 0; i < s->n_env; i++) {
+        if (strncmp(at, "SERVER_NAME=", 12) == 0) {
+            return strndup(at + 12, PROCD_LINE_HOST_MAX);
+        }
+        at += strlen(at) + 1;
+    }
+    return NULL;
+}
+
 static int run(script *s, launch *l, pipes *p, const script_order *order)
 {
     int fds[2] = { p->out[0], p->in[1] };
@@ -250,6 +264,7 @@ static int run(script *s, launch *l, pipes *p, const script_order *order)
     l->in = p->in[0];
     l->out = p->out[1];
     l->log = p->log[1];
+    s->log.host = s->group->def->log_by_host ? host_of(order->strings) : NULL;
     pid = launch_run(l);
     close(p->out[1]);
     close(p->log[1]);

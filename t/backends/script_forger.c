@@ -3,7 +3,8 @@
  * one (which needs root) and asks for what it likes. Prints the manager's verdict for each path that was given, and
  * what the script wrote.
  *
- *     script_forger PID GROUP-ROW [-e NAME=VALUE] PATH ...      PATH "!" sends rubbish instead */
+ *     script_forger PID GROUP-ROW [-e NAME=VALUE] PATH ...      PATH "!" sends rubbish instead
+ *     script_forger PID GROUP-ROW -l HOST TEXT ...              lines of applications, HOST "!" sends rubbish */
 #include "procd_wire.h"
 
 #include <dirent.h>
@@ -15,8 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The only SOCK_SEQPACKET socket that a child holds while it is idle. */
-static int find_channel(pid_t pid)
+/* The SOCK_SEQPACKET sockets that a child holds while it is idle: the first is that for scripts, the next for lines. */
+static int find_channel(pid_t pid, int skip)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
@@ -24,7 +25,8 @@ static int find_channel(pid_t pid)
         int got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0), type = 0;
         socklen_t len = sizeof(type);
 
-        if (got != -1 && getsockopt(got, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET) {
+        if (got != -1 && getsockopt(got, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET
+            && skip-- == 0) {
             return got;
         }
         if (got != -1) {
@@ -95,16 +97,30 @@ static void ask(int channel, uint32_t group, const char *path, const char *pair)
     close(control[0]);
 }
 
+static void pass_on(int channel, uint32_t group, const char *host, const char *text)
+{
+    procd_line line = { host, text, strlen(host), strlen(text), 0 };
+
+    if (strcmp(host, "!") == 0) {
+        send_rubbish(channel);
+    }
+    printf("%s: %s\n", host, procd_line_send(channel, group, 1, &line) == 0 ? "sent" : "not sent");
+}
+
 int main(int argc, char **argv)
 {
-    int channel = argc > 3 ? find_channel(atoi(argv[1])) : -1;
+    int lines = argc > 3 && strcmp(argv[3], "-l") == 0;
+    int channel = argc > 3 ? find_channel(atoi(argv[1]), lines) : -1;
     const char *pair = NULL;
 
     if (channel == -1) {
         puts("no channel");
         return 1;
     }
-    for (int i = 3; i < argc; i++) {
+    for (int i = 4; lines && i + 1 < argc; i += 2) {
+        pass_on(channel, (uint32_t)atoi(argv[2]), argv[i], argv[i + 1]);
+    }
+    for (int i = 3; !lines && i < argc; i++) {
         if (strcmp(argv[i], "-e") == 0 && i + 1 < argc) {
             pair = argv[++i];
         }

@@ -267,7 +267,18 @@ static void test_logs(void **state)
     procd_groupdef_free(d);
     d = good("SpawnCommand /x\nSpawnErrorLog logs/%{name}/%{name}.log\n");
     assert_string_equal(d->log_path, "logs/php/php.log");
+    assert_false(d->log_by_host);
     procd_groupdef_free(d);
+    d = good("SpawnCommand /x\nSpawnErrorLog /l/%{SERVER_NAME}/%{name}.%{SERVER_NAME}.log\n");
+    assert_true(d->log_kind == PROCD_LOG_FILE && d->log_by_host);
+    assert_string_equal(d->log_path, "/l/%{SERVER_NAME}/php.%{SERVER_NAME}.log");
+    procd_groupdef_free(d);
+    bad("SpawnCommand /x\nSpawnErrorLog /l/%{SERVER_NAME", 2, "SpawnErrorLog", "%{SERVER_NAME}");
+    bad("SpawnCommand /x\nSpawnErrorLog /l/%{server_name}", 2, "SpawnErrorLog", "%{SERVER_NAME}");
+    bad("SpawnCommand /x\nSpawnErrorLog %{SERVER_NAME}%{SERVER_NAME}%{SERVER_NAME}%{SERVER_NAME}%{SERVER_NAME}", 2,
+        "SpawnErrorLog", "4 times");
+    bad("SpawnCommand /x\nSpawnErrorLog \"|/bin/cat %{SERVER_NAME}\"", 2, "|/bin/cat", "only in the path");
+    bad("SpawnCommand /x\nSpawnErrorLog syslog:local1:%{SERVER_NAME}", 2, "syslog", "only in the path");
     bad("SpawnCommand /x\nSpawnErrorLog |cat", 2, "SpawnErrorLog \"|cat\"", "absolute path");
     bad("SpawnCommand /x\nSpawnErrorLog syslog:nowhere", 2, "syslog:nowhere", "local1");
     bad("SpawnCommand /x\nSpawnErrorLog a%{name}%d", 2, "SpawnErrorLog", "no other %");
