@@ -102,7 +102,8 @@ static int take_values(pc_exchange *x, const pc_head *head, pc_instead *in)
  *  it only the application can say. */
 static int is_replaced(const pc_field *f, pc_instead_field kind)
 {
-    static const char *const always[] = { "Content-Length", "Content-Encoding", "Date", "Server", "Location", NULL };
+    static const char *const always[] = { "Content-Length", "Content-Encoding", "Date", "Server",
+                                          "Location",       "Trailer",          NULL };
     static const char *const of_file[] = { "ETag", "Last-Modified", "Content-Range", NULL };
 
     for (int i = 0; always[i]; ++i) {

@@ -58,6 +58,9 @@ ErrorDocument 503 "not now"
 <Location /http/>
     ProxyCorePass http
 </Location>
+<Location /http/file/>
+    ProxyCoreXSendfile on root=$root
+</Location>
 <Location /http/over/>
     ProxyCoreErrorOverride on
 </Location>
@@ -145,6 +148,21 @@ is answers('/again/x', 'GET', '500 no', '502 never'), '2 502 two never', 'nobody
 is answers('/again/x', 'GET', '404 no'), '1 404 one no', '404 is an answer';
 is answers('/again/x', 'POST', '503 no'), '1 503 one no', 'what was posted is not posted once more';
 is answers('/again/over/x', 'GET', '503 no', '503 never'), '2 503 - not now', 'with an error page of ours in the end';
+
+# ------------------------------------------------------------------ a file in place of an answer that announced trailer fields
+{
+    my $c = $s->connect;
+    $c->send("GET /http/file/x HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+    my $bc = $b{http}->accept(5);
+    $bc->read_request;
+    $bc->send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nX-Sendfile: $root/small.flt\r\n\r\n"
+        . "1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n");
+    my $r = $c->read_response;
+    is $r->{body}, 'the file', 'a file';
+    is $r->{head}->h('Trailer'), undef, 'which has no trailer fields';
+    is $r->{head}->h('Content-Length'), 8, 'and a length';
+    $_->close for $c, $bc;
+}
 
 # ------------------------------------------------------------------ what a 101 says
 {
