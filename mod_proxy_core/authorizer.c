@@ -155,6 +155,7 @@ static int ask(request_rec *r, const pc_dir_conf *guard)
     }
     x = pc_exchange_create(r, route);
     rv = pc_drive(x);
+    pc_perch_release(x); /* what it allowed may last for hours */
     if (rv == DECLINED) {
         apr_table_setn(r->notes, NOTE_ASKED, id);
     }
