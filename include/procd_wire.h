@@ -16,20 +16,22 @@
 #include <sys/uio.h>
 
 #define PROCD_WIRE_MAGIC 0x50524344u /* "PRCD" */
-#define PROCD_WIRE_VERSION 2
+#define PROCD_WIRE_VERSION 4
 #define PROCD_WIRE_FDS 200 /* descriptors in one message */
 #define PROCD_INIT_FDS 6   /* of PROCD_MSG_INIT */
 #define PROCD_CONTROL_FD 3 /* where the manager finds its end */
 
 typedef enum procd_message_type {
     /* parent to manager */
-    PROCD_MSG_INIT = 1, /* fds: manager's half, children's half, ring, event, where children ask for scripts, and where
+    PROCD_MSG_INIT =
+        1, /* fds: manager's half, children's half, ring to read, event to write, where children ask for scripts, and where
                            they pass lines on */
-    PROCD_MSG_LISTEN,   /* fds: listening sockets, numbered on from the last message since the last CONFIG */
-    PROCD_MSG_CONFIG,   /* value: generation; fds: configuration, then error logs */
-    PROCD_MSG_PREPARE,  /* a new CONFIG should follow within the lease, or httpd is gone */
-    PROCD_MSG_DRAIN,    /* httpd's children are gone and another manager takes over: end all processes, then yourself */
-    PROCD_MSG_STOP,     /* the same, and value: milliseconds until whatever is left is killed */
+    PROCD_MSG_LISTEN,  /* fds: listening sockets, numbered on from the last message since the last CONFIG */
+    PROCD_MSG_CONFIG,  /* value: generation; fds: configuration, then error logs */
+    PROCD_MSG_PREPARE, /* a new CONFIG should follow within the lease, or httpd is gone */
+    PROCD_MSG_DRAIN,   /* httpd's children are gone and another manager takes over: end all processes, then yourself */
+    PROCD_MSG_STOP,    /* the same, and value: milliseconds until whatever is left is killed */
+    PROCD_MSG_LOOK,    /* a child of httpd has died: what it had leased is free */
     /* manager to parent */
     PROCD_MSG_CONFIGURED = 32 /* value: generation */
 } procd_message_type;
@@ -44,6 +46,9 @@ typedef struct procd_message {
 
 /** Send without blocking. @return 0, or -1 and errno (EAGAIN: the peer does not read) */
 int procd_send(int fd, procd_message_type type, uint32_t value, const int *fds, int n_fds);
+/** Put a token of eight bytes into a pipe, unless one waits there. Whoever holds the other end can neither make this wait
+ *  (O_NONBLOCK is kept in what a descriptor refers to, and both ends are two such things) nor learn how many there were. */
+void procd_wire_token(int fd);
 /** Receive without blocking. Descriptors are close-on-exec and the caller's; *n_fds: room in, number out.
  *  @return 1; 0 at the end; -1 and errno (EPROTO: not a message of this version) */
 int procd_receive(int fd, procd_message *message, int *fds, int *n_fds);

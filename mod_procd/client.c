@@ -1,6 +1,6 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /* The optional functions of mod_procd.h: thin, over the table. A lease makes no system call but, where the manager has to
- * look, one write to its eventfd. */
+ * look, one write to its pipe. */
 #include "procd_mod.h"
 
 #include "http_core.h"
@@ -9,7 +9,6 @@
 #include "apr_strings.h"
 
 #include <stddef.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(procd);
@@ -22,10 +21,10 @@ _Static_assert(sizeof(((procd_hold *)0)->addr) >= sizeof(struct sockaddr_un), "t
 
 static void ring_manager(void)
 {
-    apr_uint64_t one = 1;
-    ssize_t n = write(ring_fd, &one, sizeof(one));
+    apr_uint64_t token = 1;
+    ssize_t n = write(ring_fd, &token, sizeof(token));
 
-    (void)n; /* it can only be full of rings */
+    (void)n; /* it can only be full of them */
 }
 
 /* A group's row in the table. That of one of ProcdGroupDir is found by its name, and looked for again when another group

@@ -287,6 +287,8 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     close_fd(r->config_fd);
     close_fd(r->script_manager_fd);
     close_fd(r->line_manager_fd);
+    close_fd(r->ring_manager_fd);
+    close_fd(r->event_manager_fd);
     for (int i = 0; i < PROCD_LISTENERS_MAX; i++) {
         if (r->listeners[i].address[0]) {
             close_fd(r->listeners[i].fd);

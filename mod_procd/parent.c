@@ -25,7 +25,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -65,7 +64,8 @@ procd_retained *procd_retained_get(void)
 
 static void forget_fds(procd_retained *r)
 {
-    r->control_fd = r->manager_table_fd = r->children_table_fd = r->ring_fd = r->event_fd = -1;
+    r->control_fd = r->manager_table_fd = r->children_table_fd = -1;
+    r->ring_fd = r->ring_manager_fd = r->event_fd = r->event_manager_fd = -1;
     r->script_fd = r->script_manager_fd = r->line_fd = r->line_manager_fd = -1;
 }
 
@@ -204,8 +204,8 @@ static int start_manager(procd_retained *r, apr_pool_t *p, apr_int64_t delay_ms)
 {
     const char *path = procd_manager_path(p, main_server);
     int pair[2];
-    int fds[PROCD_INIT_FDS] = { r->manager_table_fd, r->children_table_fd, r->ring_fd,
-                                r->event_fd,         r->script_manager_fd, r->line_manager_fd };
+    int fds[PROCD_INIT_FDS] = { r->manager_table_fd, r->children_table_fd, r->ring_manager_fd,
+                                r->event_manager_fd, r->script_manager_fd, r->line_manager_fd };
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -358,6 +358,18 @@ static int make_channels(procd_retained *r)
                : -1;
 }
 
+static int make_pipe(int *reader, int *writer)
+{
+    int pair[2];
+
+    if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return -1;
+    }
+    *reader = pair[0];
+    *writer = pair[1];
+    return 0;
+}
+
 static int make_tables(procd_retained *r)
 {
     if (r->manager_table_fd != -1) {
@@ -367,10 +379,10 @@ static int make_tables(procd_retained *r)
         forget_fds(r);
         return -1;
     }
-    r->ring_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     memset(r->keys, 0, sizeof(r->keys));
-    return r->ring_fd == -1 || r->event_fd == -1 ? -1 : make_channels(r);
+    return make_pipe(&r->ring_manager_fd, &r->ring_fd) != 0 || make_pipe(&r->event_fd, &r->event_manager_fd) != 0
+               ? -1
+               : make_channels(r);
 }
 
 /* Only at the very first start: MIN processes should be there before the first request. */
@@ -473,16 +485,15 @@ int procd_parent_start(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 
 void procd_parent_child_gone(pid_t pid)
 {
-    apr_uint64_t one = 1;
-    ssize_t n;
-
     if (!procd_client_tables.children || !procd_child_gone(&procd_client_tables, pid)) {
         return;
     }
-    /* What it held is free: the manager may end a process, and somebody may wait for one. */
-    n = write(retained->ring_fd, &one, sizeof(one));
-    n = write(retained->event_fd, &one, sizeof(one));
-    (void)n;
+    /* What it held is free: the manager may end a process, and somebody may wait for one. Not by way of what children
+     * hold too: they could make this wait. */
+    if (retained->control_fd != -1) {
+        procd_send(retained->control_fd, PROCD_MSG_LOOK, 0, NULL, 0);
+    }
+    procd_wire_token(retained->event_manager_fd);
 }
 
 /* ------------------------------------------------------------------ a generation ends */
@@ -569,7 +580,9 @@ static void send_away(procd_retained *r)
     close(r->manager_table_fd);
     close(r->children_table_fd);
     close(r->ring_fd);
+    close(r->ring_manager_fd);
     close(r->event_fd);
+    close(r->event_manager_fd);
     close(r->script_fd);
     close(r->script_manager_fd);
     close(r->line_fd);

@@ -72,7 +72,7 @@ void procd_each_group(server_rec *s, void (*act)(procd_group *g, void *baton), v
 /* ------------------------------------------------------------------ what the parent keeps (retained data) */
 
 #define PROCD_RETAINED_MAGIC 0x70726f6364726574ull
-#define PROCD_RETAINED_VERSION 5
+#define PROCD_RETAINED_VERSION 6
 #define PROCD_LISTENERS_MAX 512
 #define PROCD_ENDING_MAX 32
 
@@ -90,11 +90,13 @@ typedef struct procd_retained {
     apr_uint32_t version, size;
     pid_t manager; /* 0: none */
     int control_fd;
-    pid_t owner;                                                /* httpd's parent */
-    int manager_table_fd, children_table_fd, ring_fd, event_fd; /* -1: not made yet */
-    int script_fd, script_manager_fd;                           /* children's and manager's end; -1: not made yet */
-    int line_fd, line_manager_fd;                               /* the same for lines of applications */
-    int config_fd;                                              /* the last configuration sent */
+    pid_t owner;                             /* httpd's parent */
+    int manager_table_fd, children_table_fd; /* -1: not made yet */
+    int ring_fd, ring_manager_fd;            /* a pipe: children write, the manager reads */
+    int event_fd, event_manager_fd;          /* a pipe: the manager writes, children read */
+    int script_fd, script_manager_fd;        /* children's and manager's end; -1: not made yet */
+    int line_fd, line_manager_fd;            /* the same for lines of applications */
+    int config_fd;                           /* the last configuration sent */
     unsigned int generation;
     apr_int64_t started_ms, respawn_delay_ms;
     apr_int64_t longest_stop_ms;                       /* SpawnStopTimeout */

@@ -30,6 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LOCK_SECONDS 2
+
 #define get(x) atomic_load_explicit(&(x), memory_order_relaxed)
 #define set(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
 
@@ -101,10 +103,9 @@ static int fill_headers(int manager_fd, int children_fd)
     int rv = -1;
 
     if (manager && children) {
-        manager->magic = children->magic = PROCD_TABLE_MAGIC;
-        manager->version = children->version = PROCD_TABLE_VERSION;
+        manager->magic = PROCD_TABLE_MAGIC;
+        manager->version = PROCD_TABLE_VERSION;
         manager->size = sizeof(*manager);
-        children->size = sizeof(*children);
         atomic_store(&manager->last_instance, first_instance());
         rv = init_locks(children);
     }
@@ -176,8 +177,8 @@ int procd_table_map(procd_tables *t, int manager_fd, int children_fd, int is_man
         procd_table_unmap(t);
         return -1;
     }
-    if (t->manager->magic != PROCD_TABLE_MAGIC || t->manager->version != PROCD_TABLE_VERSION
-        || t->children->magic != PROCD_TABLE_MAGIC || t->children->version != PROCD_TABLE_VERSION) {
+    /* Both halves are made at once. What stands in the children's says nothing: they can write there. */
+    if (t->manager->magic != PROCD_TABLE_MAGIC || t->manager->version != PROCD_TABLE_VERSION) {
         procd_table_unmap(t);
         errno = EPROTO;
         return -1;
@@ -292,10 +293,24 @@ static void recount(procd_tables *t, int group)
     }
 }
 
+/* Held for microseconds. Who holds it longer was stopped or is up to no good: that must not cost a thread of ours for ever. */
+static int take_lock(pthread_mutex_t *lock)
+{
+    struct timespec until;
+    int rv = pthread_mutex_trylock(lock);
+
+    if (rv != EBUSY) {
+        return rv;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LOCK_SECONDS;
+    return pthread_mutex_timedlock(lock, &until);
+}
+
 static int lock_group(procd_tables *t, int group)
 {
     procd_group_count *count = &t->children->groups[group];
-    int rv = pthread_mutex_lock(&t->children->locks[group]);
+    int rv = take_lock(&t->children->locks[group]);
     uint32_t gone;
 
     if (rv != 0 && rv != EOWNERDEAD) {

@@ -146,9 +146,6 @@ typedef struct procd_child_row {
 } procd_child_row;
 
 typedef struct procd_children_half {
-    uint64_t magic;
-    uint32_t version;
-    uint32_t size;
     _Atomic uint32_t gone;                   /* children that the parent marked */
     _Atomic int32_t rows;                    /* rows that were ever used */
     pthread_mutex_t locks[PROCD_MAX_GROUPS]; /* of groups[]; together, so that few pages are touched by making them */

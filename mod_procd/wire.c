@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,6 +51,18 @@ int procd_send(int fd, procd_message_type type, uint32_t value, const int *fds, 
     struct iovec iov = { &message, sizeof(message) };
 
     return procd_wire_send(fd, &iov, 1, fds, n_fds) == (ssize_t)sizeof(message) ? 0 : -1;
+}
+
+void procd_wire_token(int fd)
+{
+    uint64_t one = 1;
+    int waiting = 0;
+    ssize_t n;
+
+    if (ioctl(fd, FIONREAD, &waiting) != 0 || waiting < (int)sizeof(one)) {
+        n = write(fd, &one, sizeof(one));
+        (void)n; /* it can only be full of them */
+    }
 }
 
 /* All descriptors that came, wherever they stand; those past the room are closed. */

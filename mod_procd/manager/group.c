@@ -4,7 +4,8 @@
  * group grow to its maximum or keep idle processes, and nothing else.
  *
  * Replacing. A process that is worn out or of an old definition is RETIRING until the one started for it is ready, so
- * max may be exceeded by the replacements (at most a quarter of max at once, at least one). Processes with a given
+ * max may be exceeded by the replacements (at most a quarter of max at once, at least one), and by those that drain, never
+ * by more than max. Processes with a given
  * address (SpawnSocketName) cannot overlap: the old one would accept what was meant for the new one. They drain first,
  * and requests wait meanwhile.
  *
@@ -175,6 +176,13 @@ static int pair_adopted(group *g, process *old)
     return 0;
 }
 
+/* How many more may be started while others still end: those that drain do so as long as children say that they are busy,
+ * which may be wrong. */
+static int room_to_start(const group *g, const tally *t)
+{
+    return 2 * group_max(g) - t->live - t->replacing - t->draining;
+}
+
 /* @return 1 when something has changed */
 static int retire(group *g, const tally *t)
 {
@@ -206,7 +214,7 @@ static int retire(group *g, const tally *t)
             changed = 1;
         }
         if (p->state == PROCD_RETIRING && p->replaced_by < 0 && replacing < most
-            && procd_now_ms() >= g->not_before_ms) {
+            && replacing - t->replacing < room_to_start(g, t) && procd_now_ms() >= g->not_before_ms) {
             if (!process_start(g, i)) {
                 return 0; /* what to do next was decided where it failed */
             }
@@ -280,7 +288,7 @@ static int how_many_to_start(group *g, const tally *t)
     if (n > group_max(g) - live) {
         n = group_max(g) - live;
     }
-    return n;
+    return n < room_to_start(g, t) ? n : room_to_start(g, t);
 }
 
 static void grow(group *g, const tally *t)

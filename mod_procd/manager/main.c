@@ -122,17 +122,25 @@ static int on_init(const int *fds, int n)
     return 0;
 }
 
-static void on_ring(watch *w)
+static void look_at_all(void)
 {
-    uint64_t n;
-
-    if (read(w->fd, &n, sizeof(n)) != (ssize_t)sizeof(n)) {
-        return;
-    }
     for (int i = 0; i < PROCD_MAX_GROUPS; i++) {
         if (the_manager.groups[i]) {
             group_balance(the_manager.groups[i]);
         }
+    }
+}
+
+static void on_ring(watch *w)
+{
+    char tokens[4096];
+    ssize_t n = read(w->fd, tokens, sizeof(tokens));
+
+    if (n > 0) {
+        look_at_all();
+    }
+    else if (n == 0) {
+        loop_unwatch(w, 1); /* nobody is left who could ring */
     }
 }
 
@@ -184,6 +192,7 @@ static void on_message(const procd_message *m, int *fds, int n)
         return;
     case PROCD_MSG_LISTEN: on_listen(fds, n); return;
     case PROCD_MSG_CONFIG: on_config(m, fds, n); return;
+    case PROCD_MSG_LOOK: look_at_all(); break;
     case PROCD_MSG_PREPARE: loop_timer(&lease, procd_now_ms() + the_manager.global.lease_ms, on_lease, NULL); break;
     case PROCD_MSG_DRAIN: manager_end("httpd restarts", 0); break;
     case PROCD_MSG_STOP: manager_end("httpd stops", m->value ? m->value : 1); break;
@@ -210,12 +219,8 @@ static void on_control(watch *w)
 
 void manager_wake_children(void)
 {
-    uint64_t one = 1;
-    ssize_t n;
-
     if (the_manager.event_fd != -1) {
-        n = write(the_manager.event_fd, &one, sizeof(one));
-        (void)n;
+        procd_wire_token(the_manager.event_fd);
     }
 }
 
