@@ -389,6 +389,51 @@ static int set_limit(parse *p)
     return 0;
 }
 
+/* Absolute, and nothing that leads up again. */
+static int set_cgroup_parent(parse *p, const char *word)
+{
+    const char *path = word + 5;
+    size_t len = strlen(path);
+
+    if (p->def->cgroup_parent) {
+        return fail(p, "names path= twice");
+    }
+    if (path[0] != '/' || len > 2048 || strstr(path, "/../") || (len >= 3 && strcmp(path + len - 3, "/..") == 0)) {
+        return bad_value(p, word, "path= with the absolute path of a cgroup, such as /sys/fs/cgroup/apps");
+    }
+    p->def->cgroup_parent = procd_arena_copy(p->arena, path, len);
+    return p->def->cgroup_parent ? 0 : -1;
+}
+
+static int set_cgroup(parse *p)
+{
+    char value[PROCD_CGROUP_VALUE_ROOM];
+    const char *accepted;
+    int file;
+
+    p->def->has_cgroup = 1;
+    for (int i = 0; i < p->n; i++) {
+        if (strncmp(p->words[i], "path=", 5) == 0) {
+            if (set_cgroup_parent(p, p->words[i]) != 0) {
+                return -1;
+            }
+            continue;
+        }
+        accepted = procd_cgroup_read(p->words[i], &file, value);
+        if (accepted) {
+            return bad_value(p, p->words[i], accepted);
+        }
+        if (p->def->cgroup_values[file]) {
+            return fail(p, "sets %s twice", procd_cgroup_file(file));
+        }
+        p->def->cgroup_values[file] = procd_arena_copy(p->arena, value, strlen(value));
+        if (!p->def->cgroup_values[file]) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int is_env_name(const char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -598,6 +643,7 @@ static const directive directives[] = {
     { "SpawnUmask", set_umask, 1, 1, 0, "OCTAL" },
     { "SpawnNice", set_nice, 1, 1, 0, "N" },
     { "SpawnLimit", set_limit, 2, 3, 1, "NAME SOFT [HARD]" },
+    { "SpawnCgroup", set_cgroup, 0, -1, 0, "[path=DIRECTORY] [FILE=VALUE ...]" },
     { "SpawnEnvironment", set_environment, 1, -1, 1, "NAME=VALUE ..." },
     { "SpawnCopyEnvironment", set_copy_environment, 1, -1, 1, "NAME ..." },
     { "SpawnScriptRoot", set_script_root, 1, -1, 1, "DIRECTORY ..." },
@@ -606,7 +652,6 @@ static const directive directives[] = {
     { "SpawnErrorLog", set_error_log, 1, 1, 0, "PATH | \"|PROGRAM ...\" | syslog:FACILITY | inherit" },
     { "SpawnApp", NULL, 0, 0, 0, "" },
     { "SpawnThreads", NULL, 0, 0, 0, "" },
-    { "SpawnCgroup", NULL, 0, 0, 0, "" },
     { "SpawnPreload", NULL, 0, 0, 0, "" },
 };
 #define N_DIRECTIVES ((int)(sizeof(directives) / sizeof(directives[0])))

@@ -39,6 +39,8 @@ typedef enum procd_log_kind {
 } procd_log_kind;
 
 #define PROCD_LIMITS_MAX 16
+#define PROCD_CGROUP_FILES 10 /* that SpawnCgroup can set */
+#define PROCD_CGROUP_VALUE_ROOM 32
 #define PROCD_WATCH_MAX 64
 #define PROCD_LOG_WORDS 32 /* of a log program */
 #define PROCD_LOG_HOST "%{SERVER_NAME}"
@@ -70,7 +72,10 @@ typedef struct procd_groupdef {
     int nice, has_nice;
     procd_rlimit limits[PROCD_LIMITS_MAX];
     int n_limits;
-    char **environment; /* NAME=VALUE */
+    int has_cgroup;
+    char *cgroup_parent;                     /* NULL: the manager's own */
+    char *cgroup_values[PROCD_CGROUP_FILES]; /* as the kernel wants them; NULL: not set */
+    char **environment;                      /* NAME=VALUE */
     int n_environment;
     char **copy_environment; /* NAME */
     int n_copy_environment;
@@ -104,6 +109,14 @@ int procd_name_ok(const char *name);
 
 /** The directives that may stand inside <Spawn>, for messages and tests. @return NULL past the last. */
 const char *procd_groupdef_directive(int i);
+
+/* ------------------------------------------------------------------ SpawnCgroup (groupdef_cgroup.c) */
+
+/** The files that can be set, and what the kernel has in each at the beginning. @return NULL past the last */
+const char *procd_cgroup_file(int i);
+const char *procd_cgroup_unset(int i);
+/** FILE=VALUE. @return NULL: *file is its number and value what to write; else what would be accepted */
+const char *procd_cgroup_read(const char *word, int *file, char value[PROCD_CGROUP_VALUE_ROOM]);
 
 /* ------------------------------------------------------------------ the text (groupdef_text.c) */
 

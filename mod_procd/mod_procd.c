@@ -152,6 +152,9 @@ static const command_rec commands[] = {
     INSIDE("SpawnUmask", "octal file mode mask; default 022"),
     INSIDE("SpawnNice", "priority, -20 to 19"),
     INSIDE("SpawnLimit", "NAME SOFT [HARD]: a resource limit such as nofile or as; may repeat"),
+    INSIDE(
+        "SpawnCgroup",
+        "[path=DIRECTORY] [FILE=VALUE ...]: a cgroup (v2) for the group, such as memory.max=256M cpu.max=50% pids.max=100"),
     INSIDE("SpawnEnvironment", "NAME=VALUE ...: the environment is clean but for this; may repeat"),
     INSIDE("SpawnCopyEnvironment", "names of variables of httpd's own environment to hand on; may repeat"),
     INSIDE("SpawnKillSignal", "the signal that asks a process to end; default TERM"),

@@ -28,7 +28,7 @@
 #include <sys/types.h>
 
 #define PROCD_TABLE_MAGIC 0x70726f6364746231ull
-#define PROCD_TABLE_VERSION 5u
+#define PROCD_TABLE_VERSION 6u
 #define PROCD_MAX_GROUPS 1024
 /** Rows below this are those of <Spawn> blocks, given out by the parent; the others those of ProcdGroupDir, by the manager. */
 #define PROCD_GROUPS_CONFIGURED 512

@@ -159,6 +159,7 @@ void group_destroy(group *g)
     }
     logger_close(g);
     hostlog_close(g);
+    cgroup_remove(g);
     free(g->server_name);
     procd_groupdef_free(g->def);
     free(g->id.groups);
@@ -261,6 +262,7 @@ void group_define(group *g, group_definition *d)
     g->not_before_ms = 0;
     atomic_store(&g->row->crash_loop, 0);
     show_definition(g);
+    cgroup_configure(g);
     wear_start(g);
 }
 

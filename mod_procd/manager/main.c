@@ -291,6 +291,7 @@ int main(int argc, char **argv)
     }
     loop_run(&the_manager.done);
     control_close();
+    cgroup_remove_all();
     logger_wait_all();
     return 0;
 }

@@ -5,7 +5,7 @@
  *
  * main.c talks to the parent, config.c takes a configuration over, groupdir.c the files of ProcdGroupDir, group.c decides how many processes there should be,
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
- * accepts, wear.c when it is worn out, logs.c reads what processes write (logger.c: a program that
+ * accepts, cgroup.c makes cgroups, wear.c tells when it is worn out, logs.c reads what processes write (logger.c: a program that
  * is given it) and tail.c keeps the last of it, adopt.c finds those that a manager before
  * this one has left, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
  * CGI scripts, started for one request each, are another kind of process: script.h.
@@ -136,7 +136,9 @@ struct spawn_group {
     pid_t logger_pid; /* the program, or 0 */
     int64_t logger_next_ms;
     uint64_t logger_definition;
-    char *server_name; /* of its server; NULL: the main server's */
+    char *cgroup_dir;     /* SpawnCgroup's, once it was made */
+    uint64_t cgroup_made; /* the definition that its limits are of */
+    char *server_name;    /* of its server; NULL: the main server's */
     int64_t host_complained_ms;
     int *listen_fds;
     int n_listen;
@@ -252,11 +254,13 @@ typedef struct spawn_order {
     const identity *id; /* NULL: as this process */
     const procd_groupdef *def;
     int listen_fd, log_fd;
+    int cgroup_fd; /* cgroup.procs of its cgroup; 0 (which is /dev/null here): it has none of its own */
 } spawn_order;
 
 /** What can fail between fork and exec, in its order. */
 enum {
-    STAGE_DESCRIPTORS = 1,
+    STAGE_CGROUP = 1,
+    STAGE_DESCRIPTORS,
     STAGE_LIMIT,
     STAGE_NICE,
     STAGE_CHROOT,
@@ -312,6 +316,16 @@ void log_finish(output *o); /* read what is left, and close */
 void group_open_log(group *g);
 /** A line that belongs to a request for that host. */
 void log_line_of_host(group *g, pid_t pid, const procd_line *line);
+
+/* ------------------------------------------------------------------ cgroup.c */
+
+/** The group's definition is in force: make its cgroup. What is wrong is logged, and tried again with each start. */
+void cgroup_configure(group *g);
+/** @return cgroup.procs of it, for who starts a process; 0: the group has none; -1: why not is in `why` */
+int cgroup_open(group *g, char *why, size_t room);
+/** When its processes are gone. */
+void cgroup_remove(group *g);
+void cgroup_remove_all(void);
 
 /* ------------------------------------------------------------------ wear.c */
 

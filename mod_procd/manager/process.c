@@ -156,11 +156,13 @@ static int free_name(const group *g)
 }
 
 /* @return pid, or -1 with what failed in *stage and errno */
-static pid_t fork_process(process *p, int listen_fd, const char **stage, uint64_t *dev, uint64_t *ino)
+static pid_t fork_process(process *p, int listen_fd, int cgroup_fd, const char **stage, uint64_t *dev, uint64_t *ino)
 {
     group *g = p->group;
     int root = geteuid() == 0, reader, writer, exec_fd;
-    spawn_order order = { .argv = g->def->argv, .def = g->def, .id = root ? &g->id : NULL, .listen_fd = listen_fd };
+    spawn_order order = {
+        .argv = g->def->argv, .def = g->def, .id = root ? &g->id : NULL, .listen_fd = listen_fd, .cgroup_fd = cgroup_fd
+    };
     char **envp;
     struct stat st;
     pid_t pid;
@@ -194,15 +196,41 @@ static pid_t fork_process(process *p, int listen_fd, const char **stage, uint64_
     return pid;
 }
 
-static int could_not_start(process *p, const char *stage)
+static int gave_up(process *p, const char *what)
 {
     group *g = p->group;
-    char what[128];
 
-    snprintf(what, sizeof(what), "%s: %s", stage, strerror(errno));
     process_free(p);
     group_process_ended(g, NULL, what, 1);
     return 0;
+}
+
+static int could_not_start(process *p, const char *stage)
+{
+    char what[128];
+
+    snprintf(what, sizeof(what), "%s: %s", stage, strerror(errno));
+    return gave_up(p, what);
+}
+
+/* @return pid, or 0: it could not be started, and is no more */
+static pid_t start_in_cgroup(process *p, int listen_fd, uint64_t *dev, uint64_t *ino)
+{
+    char why[128];
+    const char *stage;
+    int cgroup_fd = cgroup_open(p->group, why, sizeof(why));
+
+    if (cgroup_fd == -1) {
+        return gave_up(p, why);
+    }
+    p->pid = fork_process(p, listen_fd, cgroup_fd, &stage, dev, ino);
+    if (cgroup_fd > 0) {
+        int error = errno;
+
+        close(cgroup_fd);
+        errno = error;
+    }
+    return p->pid == -1 ? could_not_start(p, stage) : p->pid;
 }
 
 int process_start(group *g, int replaces)
@@ -210,7 +238,7 @@ int process_start(group *g, int replaces)
     struct sockaddr_storage addr;
     socklen_t len = 0;
     uint64_t dev, ino;
-    const char *stage;
+    pid_t pid;
     int slot = group_free_slot(g), listen_fd;
     process *p = slot >= 0 ? process_create(g, slot) : NULL;
 
@@ -235,10 +263,10 @@ int process_start(group *g, int replaces)
     }
     p->listen_ino = accept_identify(g, listen_fd, (const struct sockaddr *)&addr);
     p->started_ms = procd_now_ms();
-    p->pid = fork_process(p, listen_fd, &stage, &dev, &ino);
+    pid = start_in_cgroup(p, listen_fd, &dev, &ino);
     close(listen_fd);
-    if (p->pid == -1) {
-        return could_not_start(p, stage);
+    if (pid == 0) {
+        return 0;
     }
     if (replaces >= 0) {
         p->replaces = replaces;

@@ -56,6 +56,7 @@ typedef struct launch {
     _Atomic int stage, error; /* what failed, as in spawn_failure */
     size_t size;              /* of the block */
     int in, out, log;         /* in -1: what the manager has, /dev/null */
+    int cgroup;               /* as in spawn_order */
     const procd_rlimit *limits;
     int n_limits, has_nice, nice;
     int change_user;

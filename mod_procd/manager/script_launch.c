@@ -247,6 +247,10 @@ static long go(const launch *l, int *stage)
     long rv;
 
     raw(SYS_setpgid, 0, 0, 0, 0); /* no session: the scheduler gives each as much as all of httpd (autogroup) */
+    *stage = STAGE_CGROUP;
+    if (l->cgroup && (rv = raw(SYS_write, l->cgroup, P("0"), 1, 0)) < 0) {
+        return rv;
+    }
     *stage = STAGE_DESCRIPTORS;
     if ((rv = set_descriptors(l)) < 0) {
         return rv;

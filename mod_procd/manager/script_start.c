@@ -256,7 +256,7 @@ static char *host_of(const procd_script *s)
     return NULL;
 }
 
-static int run(script *s, launch *l, pipes *p, const script_order *order)
+static int run(script *s, launch *l, pipes *p, int cgroup_fd, const script_order *order)
 {
     int fds[2] = { p->out[0], p->in[1] };
     pid_t pid;
@@ -264,6 +264,7 @@ static int run(script *s, launch *l, pipes *p, const script_order *order)
     l->in = p->in[0];
     l->out = p->out[1];
     l->log = p->log[1];
+    l->cgroup = cgroup_fd;
     s->log.host = s->group->def->log_by_host ? host_of(order->strings) : NULL;
     pid = launch_run(l);
     close(p->out[1]);
@@ -286,24 +287,13 @@ static void no_room(const group *g, const script_order *order, const char *what)
     script_refuse(g, order->control, PROCD_SCRIPT_BUSY, order->strings->path, why);
 }
 
-void script_start(group *g, const script_order *order)
+static void start_in_cgroup(group *g, const script_order *order, const script_file *file, int cgroup_fd)
 {
-    script_rules rules;
-    script_file file;
-    char why[200];
-    procd_script_verdict verdict;
     int too_large;
-    launch *l;
+    launch *l = prepare(g, order, file, &too_large);
     script *s;
     pipes p;
 
-    script_rules_of(g, &rules);
-    verdict = script_check(&rules, order->strings->path, &file, why, sizeof(why));
-    if (verdict != PROCD_SCRIPT_STARTED) {
-        script_refuse(g, order->control, verdict, order->strings->path, why);
-        return;
-    }
-    l = prepare(g, order, &file, &too_large);
     if (!l) {
         script_refuse(g, order->control, too_large ? PROCD_SCRIPT_TOO_LARGE : PROCD_SCRIPT_BUSY, order->strings->path,
                       too_large ? "its environment and arguments are more than exec takes" : "no memory");
@@ -314,7 +304,7 @@ void script_start(group *g, const script_order *order)
         no_room(g, order, s ? "cannot make its pipes" : "no place for one more process");
     }
     else {
-        if (run(s, l, &p, order) == 0) {
+        if (run(s, l, &p, cgroup_fd, order) == 0) {
             s = NULL;
             l = NULL;
         }
@@ -329,4 +319,29 @@ void script_start(group *g, const script_order *order)
         script_free(s);
     }
     launch_give(l);
+}
+
+void script_start(group *g, const script_order *order)
+{
+    script_rules rules;
+    script_file file;
+    char why[200];
+    procd_script_verdict verdict;
+    int cgroup_fd;
+
+    script_rules_of(g, &rules);
+    verdict = script_check(&rules, order->strings->path, &file, why, sizeof(why));
+    if (verdict != PROCD_SCRIPT_STARTED) {
+        script_refuse(g, order->control, verdict, order->strings->path, why);
+        return;
+    }
+    cgroup_fd = cgroup_open(g, why, sizeof(why));
+    if (cgroup_fd == -1) {
+        script_refuse(g, order->control, PROCD_SCRIPT_BUSY, order->strings->path, why);
+        return;
+    }
+    start_in_cgroup(g, order, &file, cgroup_fd);
+    if (cgroup_fd > 0) {
+        close(cgroup_fd);
+    }
 }

@@ -2,7 +2,7 @@
 /* The only place that forks. All memory that the child needs is prepared before; between fork and exec it makes system
  * calls and nothing else. What fails is told through a pipe that exec closes.
  *
- * The order matters: limits and priority need the old user, chroot comes before the user is given up, the directory is
+ * The order matters: its cgroup has to be entered as root, limits and priority need the old user, chroot comes before the user is given up, the directory is
  * entered as the new user, and no_new_privs is last, so that no set-user-ID program can undo any of it. */
 #include "manager.h"
 
@@ -22,6 +22,7 @@
 const char *spawn_stage_name(int stage)
 {
     switch (stage) {
+    case STAGE_CGROUP: return "cannot enter its cgroup (SpawnCgroup)";
     case STAGE_DESCRIPTORS: return "cannot set up descriptors";
     case STAGE_LIMIT: return "cannot set a limit (SpawnLimit)";
     case STAGE_NICE: return "cannot set the priority (SpawnNice)";
@@ -188,6 +189,9 @@ static int prepare(const spawn_order *order, int report)
     int stage;
 
     setsid();
+    if (order->cgroup_fd > 0 && write(order->cgroup_fd, "0", 1) != 1) {
+        return STAGE_CGROUP;
+    }
     if (arrange_descriptors(order, report) != 0) {
         return STAGE_DESCRIPTORS;
     }
@@ -221,7 +225,7 @@ __attribute__((noreturn)) static void run_child(const spawn_order *order, int re
         failure.stage = STAGE_EXEC;
     }
     failure.error = errno;
-    n = write(failure.stage == STAGE_DESCRIPTORS ? report : 3, &failure, sizeof(failure));
+    n = write(failure.stage <= STAGE_DESCRIPTORS ? report : 3, &failure, sizeof(failure));
     (void)n;
     _exit(127);
 }

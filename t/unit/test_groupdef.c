@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/groupdef.c mod_procd/groupdef_text.c */
+/* sources: mod_procd/groupdef.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
 /* The parser of <Spawn>: P1 to P6, P11, D4 to D8, D19, G7, G9, G13, G14, G19, G20, G28 as far as the text goes. */
 #include "groupdef.h"
 
@@ -198,7 +198,7 @@ static void test_later(void **state)
 {
     (void)state;
     bad("SpawnApp python /x.py", 1, "SpawnApp", "not available in this version");
-    bad("SpawnCommand /x\nSpawnCgroup x", 2, "SpawnCgroup", "not available in this version");
+    bad("SpawnCommand /x\nSpawnPreload x", 2, "SpawnPreload", "not available in this version");
     bad("SpawnCommand /x\nSpawnSocketType fifo", 2, "fifo", "unix, tcp or pipe");
 }
 
@@ -284,6 +284,66 @@ static void test_logs(void **state)
     bad("SpawnCommand /x\nSpawnErrorLog a%{name}%d", 2, "SpawnErrorLog", "no other %");
 }
 
+/* P11: cgroups. */
+static void test_cgroup(void **state)
+{
+    procd_groupdef *d = good("SpawnCommand /x\nSpawnCgroup path=/sys/fs/cgroup/apps memory.max=256M cpu.max=150% "
+                             "pids.max=100 memory.high=max cpu.weight=10000");
+
+    (void)state;
+    assert_true(d->has_cgroup);
+    assert_string_equal(d->cgroup_parent, "/sys/fs/cgroup/apps");
+    for (int i = 0; procd_cgroup_file(i); i++) {
+        const char *file = procd_cgroup_file(i), *value = d->cgroup_values[i];
+
+        assert_non_null(procd_cgroup_unset(i));
+        if (strcmp(file, "memory.max") == 0) {
+            assert_string_equal(value, "268435456");
+        }
+        else if (strcmp(file, "cpu.max") == 0) {
+            assert_string_equal(value, "150000 100000");
+        }
+        else if (strcmp(file, "pids.max") == 0) {
+            assert_string_equal(value, "100");
+        }
+        else if (strcmp(file, "memory.high") == 0) {
+            assert_string_equal(value, "max");
+        }
+        else if (strcmp(file, "cpu.weight") == 0) {
+            assert_string_equal(value, "10000");
+        }
+        else {
+            assert_null(value);
+        }
+    }
+    procd_groupdef_free(d);
+    d = good("SpawnCommand /x\nSpawnCgroup\n");
+    assert_true(d->has_cgroup && !d->cgroup_parent);
+    procd_groupdef_free(d);
+    d = good("SpawnCommand /x\n");
+    assert_false(d->has_cgroup);
+    procd_groupdef_free(d);
+    bad("SpawnCommand /x\nSpawnCgroup x", 2, "SpawnCgroup \"x\"", "memory.max");
+    bad("SpawnCommand /x\nSpawnCgroup cgroup.procs=1", 2, "cgroup.procs=1", "FILE=VALUE");
+    bad("SpawnCommand /x\nSpawnCgroup memory.max", 2, "memory.max", "FILE=VALUE");
+    bad("SpawnCommand /x\nSpawnCgroup memory.max=", 2, "memory.max=", "bytes");
+    bad("SpawnCommand /x\nSpawnCgroup memory.max=-1", 2, "memory.max=-1", "bytes");
+    bad("SpawnCommand /x\nSpawnCgroup cpu.max=50", 2, "cpu.max=50", "100000%");
+    bad("SpawnCommand /x\nSpawnCgroup cpu.max=%", 2, "cpu.max=%", "100000%");
+    bad("SpawnCommand /x\nSpawnCgroup cpu.max=0%", 2, "cpu.max=0%", "100000%");
+    bad("SpawnCommand /x\nSpawnCgroup cpu.max=100001%", 2, "cpu.max=100001%", "100000%");
+    bad("SpawnCommand /x\nSpawnCgroup cpu.max=99999999999%", 2, "cpu.max", "100000%");
+    bad("SpawnCommand /x\nSpawnCgroup pids.max=0", 2, "pids.max=0", "4194304");
+    bad("SpawnCommand /x\nSpawnCgroup cpu.weight=10001", 2, "10001", "1 to 10000");
+    bad("SpawnCommand /x\nSpawnCgroup memory.oom.group=2", 2, "oom.group=2", "0 or 1");
+    bad("SpawnCommand /x\nSpawnCgroup pids.max=1 pids.max=2", 2, "pids.max", "twice");
+    bad("SpawnCommand /x\nSpawnCgroup path=/a path=/b", 2, "path=", "twice");
+    bad("SpawnCommand /x\nSpawnCgroup path=apps", 2, "path=apps", "absolute");
+    bad("SpawnCommand /x\nSpawnCgroup path=/a/../b", 2, "path=/a/../b", "absolute");
+    bad("SpawnCommand /x\nSpawnCgroup path=/a/..", 2, "path=/a/..", "absolute");
+    bad("SpawnCommand /x\nSpawnCgroup path=/a\nSpawnCgroup pids.max=1", 3, "SpawnCgroup", "appears twice");
+}
+
 static void test_wear(void **state)
 {
     procd_groupdef *d =
@@ -305,11 +365,17 @@ static void test_wear(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_everything), cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_errors),     cmocka_unit_test(test_later),
-        cmocka_unit_test(test_wear),       cmocka_unit_test(test_logs),
-        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_names_and_numbers),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_later),
+        cmocka_unit_test(test_cgroup),
+        cmocka_unit_test(test_wear),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_names_and_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
