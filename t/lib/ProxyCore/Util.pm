@@ -52,7 +52,7 @@ sub backend_program {
     my ($name) = @_;
     my $dir = build_dir() . '/t/bin';
     my ($src, $bin) = (top_dir() . "/t/backends/$name.c", "$dir/$name");
-    my $changed = max map { (stat)[9] } $src, glob top_dir() . '/t/backends/*.h';
+    my $changed = max map { (stat)[9] } $src, grep({ /\.c$/ } @{ $libs{$name} || [] }), glob top_dir() . '/{t/backends,include}/*.h';
     return $bin if -x $bin && (stat _)[9] >= $changed;
     make_path($dir);
     sysopen(my $lock, "$dir/.lock", O_RDWR | O_CREAT) or die "$dir/.lock: $!";
