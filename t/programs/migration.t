@@ -5,7 +5,7 @@
 # ours and without theirs, in a virtual host of its own. The same requests get the same answers, and applications are told
 # the same, but for what the page says: a table "what differs" names variables of the application and fields of the answer
 # in its first column. A row that is never needed is as wrong as a difference without one.
-# F26 F27
+# F26 F27 D27
 use strict;
 use warnings;
 use FindBin;
