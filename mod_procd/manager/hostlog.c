@@ -17,7 +17,7 @@
 
 #define OPEN_MOST 64
 #define AGAIN_MS 1000     /* a file that could not be opened is not tried again before */
-#define NEW_MOST 1000     /* files made at once */
+#define NEW_MOST 4096     /* files made at once */
 #define NEW_EACH_MS 100   /* and then one in this time */
 #define COMPLAIN_MS 60000 /* a group complains about its files once in this time */
 #define PATH_ROOM (4096 + 256)
