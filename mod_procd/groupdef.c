@@ -357,10 +357,14 @@ static int set_limit(parse *p)
     static const struct {
         const char *name;
         int resource;
-    } names[] = { { "as", RLIMIT_AS },         { "core", RLIMIT_CORE },   { "cpu", RLIMIT_CPU },
-                  { "data", RLIMIT_DATA },     { "fsize", RLIMIT_FSIZE }, { "memlock", RLIMIT_MEMLOCK },
-                  { "nofile", RLIMIT_NOFILE }, { "nproc", RLIMIT_NPROC }, { "rss", RLIMIT_RSS },
-                  { "stack", RLIMIT_STACK } };
+    } names[] = { { "as", RLIMIT_AS },         { "core", RLIMIT_CORE },
+                  { "cpu", RLIMIT_CPU },       { "data", RLIMIT_DATA },
+                  { "fsize", RLIMIT_FSIZE },   { "memlock", RLIMIT_MEMLOCK },
+                  { "nofile", RLIMIT_NOFILE }, { "nproc", RLIMIT_NPROC },
+                  { "rss", RLIMIT_RSS },       { "stack", RLIMIT_STACK },
+                  { "locks", RLIMIT_LOCKS },   { "msgqueue", RLIMIT_MSGQUEUE },
+                  { "nice", RLIMIT_NICE },     { "rtprio", RLIMIT_RTPRIO },
+                  { "rttime", RLIMIT_RTTIME }, { "sigpending", RLIMIT_SIGPENDING } };
     procd_rlimit limit = { -1, 0, 0 };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -369,7 +373,10 @@ static int set_limit(parse *p)
         }
     }
     if (limit.resource < 0) {
-        return bad_value(p, p->words[0], "as, core, cpu, data, fsize, memlock, nofile, nproc, rss or stack");
+        return bad_value(
+            p, p->words[0],
+            "as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending or "
+            "stack");
     }
     for (int i = 1; i < p->n; i++) {
         if (limit_value(p->words[i], i == 1 ? &limit.soft : &limit.hard) != 0) {

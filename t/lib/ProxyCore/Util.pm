@@ -46,7 +46,7 @@ sub big   { return $ENV{PC_BIG} ? 1 : 0 }
 sub is_root { return $> == 0 }
 
 # A program of t/backends, compiled when it is missing or older than its source.
-my %libs = (fcgi_echo => ['-lfcgi', '-lpthread'], http_echo => ['-lpthread'],
+my %libs = (tiny => ['-static'], fcgi_echo => ['-lfcgi', '-lpthread'], http_echo => ['-lpthread'],
     script_forger => [map({ top_dir() . "/mod_procd/$_.c" } qw(wire script_wire line_wire)), '-D_GNU_SOURCE', '-I' . top_dir() . '/include']);
 sub backend_program {
     my ($name) = @_;
