@@ -39,6 +39,7 @@ my $load = in_background {
     local $SIG{TERM} = sub { $n = 0 };
     while ($n) {
         my $r = eval { $s->get('/g2/', timeout => 10) } || {};
+        last if !$n; # the signal that ends this may have cut it
         $asked++;
         $failed++ if ($r->{status} || 0) != 200 || !$r->{complete};
     }
