@@ -3,17 +3,7 @@
  * was taken over can send any: it gets no further than the files of a group that has one for each host. */
 #include "hostlog.h"
 
-#include <errno.h>
-#include <poll.h>
-
 static watch lines;
-
-static int is_closed(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-
-    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
-}
 
 static void on_line(watch *w)
 {
@@ -26,7 +16,7 @@ static void on_line(watch *w)
     if (g && g->def && g->def->log_by_host) {
         log_line_of_host(g, head.pid, &line);
     }
-    else if (rv == 0 && is_closed(w->fd)) {
+    else if (rv == 0 && loop_is_closed(w->fd)) {
         loop_unwatch(w, 1);
     }
 }

@@ -6,7 +6,7 @@
  * main.c talks to the parent, config.c takes a configuration over, groupdir.c the files of ProcdGroupDir, group.c decides how many processes there should be,
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
  * accepts, cgroup.c makes cgroups, wear.c tells when it is worn out, logs.c reads what processes write (logger.c: a program that
- * is given it) and tail.c keeps the last of it, adopt.c finds those that a manager before
+ * is given it; hostlog.h: files for each host) and tail.c keeps the last of it, adopt.c finds those that a manager before
  * this one has left, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
  * CGI scripts, started for one request each, are another kind of process: script.h.
  */
@@ -41,6 +41,8 @@ typedef struct timer {
 int loop_init(void);
 int loop_watch(watch *w, int fd, void (*ready)(watch *w), void *of); /* for reading; @return 0, or -1 and errno */
 void loop_unwatch(watch *w, int close_fd);
+/** Of a pair whose other end all children and the parent hold: has httpd ended? */
+int loop_is_closed(int fd);
 void loop_timer(timer *t, int64_t at_ms, void (*fire)(timer *t), void *of); /* sets or moves it */
 void loop_cancel(timer *t);
 void loop_run(const int *until); /* until *until is not 0 */

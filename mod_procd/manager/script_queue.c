@@ -6,7 +6,6 @@
 #include "script.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,14 +144,6 @@ static void take_request(const procd_script_head *head, const char *bytes, int c
     }
 }
 
-/* All children hold the other end, and the parent does: its end is the end of httpd. */
-static int is_closed(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-
-    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
-}
-
 static void on_request(watch *w)
 {
     static char buf[PROCD_SCRIPT_INLINE];
@@ -166,7 +157,7 @@ static void on_request(watch *w)
             free(bytes);
         }
     }
-    else if (rv == 0 && is_closed(w->fd)) {
+    else if (rv == 0 && loop_is_closed(w->fd)) {
         loop_unwatch(w, 1);
     }
     else if (rv == -1 && errno == EPROTO) {
