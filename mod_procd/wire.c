@@ -111,10 +111,14 @@ ssize_t procd_wire_receive(int fd, struct iovec *iov, int n_iov, int *fds, int *
     do {
         n = recvmsg(fd, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (n == -1 && errno == EINTR);
-    if (n <= 0) {
-        return n;
+    if (n == -1) {
+        return -1;
     }
     *n_fds = take_fds(&head, fds, room);
+    if (n == 0) { /* the end, or a message of no bytes: that can bring descriptors, too */
+        close_fds(fds, n_fds);
+        return 0;
+    }
     if (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
         close_fds(fds, n_fds);
         errno = EPROTO;

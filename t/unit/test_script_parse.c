@@ -184,6 +184,31 @@ static void what_a_forger_sends(void **state)
     assert_int_equal(errno, EAGAIN);
 }
 
+static int next_fd(void)
+{
+    int fd = dup(1);
+
+    close(fd);
+    return fd;
+}
+
+/* A message of no bytes reads like the end, and can bring descriptors all the same: none may stay behind. */
+static void nothing_with_descriptors(void **state)
+{
+    static char buf[PROCD_SCRIPT_INLINE];
+    procd_script_head head;
+    struct iovec iov = { &head, 0 };
+    int fds[3] = { 1, 1, 1 }, before = next_fd();
+    pair *p = *state;
+    char *bytes;
+
+    for (int n = 0; n <= 3; n++) {
+        assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds, n), 0);
+        assert_int_equal(receive(p, &head, buf, &bytes), 0);
+        assert_int_equal(next_fd(), before);
+    }
+}
+
 static void the_answer(void **state)
 {
     procd_script_answer_message sent = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, PROCD_SCRIPT_STARTED, 77, "" }, got;
@@ -219,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_arrives, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_sent, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_forger_sends, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_with_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(the_answer, setup, teardown),
     };
 
