@@ -6,11 +6,13 @@
 #include "script.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -379,6 +381,25 @@ static int take_piece(reading *r, uint32_t tag, const char *bytes, size_t len)
     }
 }
 
+/* A piped log whose program does not read must not stop the manager. The pipe is httpd's, which wants to wait: opened
+ * again, it does not block here and still does there. */
+static int log_of_ours(int fd)
+{
+    char path[40];
+    struct stat st;
+    int own = -1;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    }
+    if (own == -1) {
+        return fd;
+    }
+    close(fd);
+    return own;
+}
+
 static void take_logs(const int *logs, int n_logs)
 {
     for (int i = 0; i < the_manager.n_logs; i++) {
@@ -388,7 +409,7 @@ static void take_logs(const int *logs, int n_logs)
     the_manager.logs = n_logs ? calloc((size_t)n_logs, sizeof(int)) : NULL;
     the_manager.n_logs = the_manager.logs ? n_logs : 0;
     for (int i = 0; i < the_manager.n_logs; i++) {
-        the_manager.logs[i] = logs[i];
+        the_manager.logs[i] = log_of_ours(logs[i]);
     }
     if (the_manager.n_logs) {
         dup2(the_manager.logs[0], 2); /* for what a library or the runtime has to say */
