@@ -2,6 +2,7 @@
 /* What an administrator orders with procctl. A group that was stopped, or scaled, stays so over graceful restarts and
  * over the manager's death: both are kept in the group's row of the table. A changed definition ends a scale. */
 #include "manager.h"
+#include "script.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,7 @@ const char *group_order_stop(group *g)
 /* Also of one that is not stopped: a crash loop's delay ends, and there is at least one process. */
 const char *group_order_start(group *g)
 {
-    if (!g->def) {
+    if (!g->def || script_is_refused(g)) {
         return "the group has no valid definition: see the error log";
     }
     manager_log(LEVEL_NOTICE, g, "PRD0201: group %s: started by procctl", g->name);

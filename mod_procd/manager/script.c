@@ -241,8 +241,8 @@ void script_leave(group *g)
 
 void script_balance(group *g)
 {
-    int wanted = g->def && g->def->socket_type == PROCD_SOCKET_PIPE && g->cgi->env && the_manager.mode == MODE_RUNNING
-                 && !group_is_halted(g);
+    int wanted = g->def && g->def->socket_type == PROCD_SOCKET_PIPE && !script_is_refused(g)
+                 && the_manager.mode == MODE_RUNNING && !group_is_halted(g);
 
     if (wanted && g->cgi->open_slot < 0) {
         open_row(g);

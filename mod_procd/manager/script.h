@@ -173,6 +173,8 @@ void script_queue_clear(group *g);
 int script_side_make(group *g);
 /** The group's definition is in force. @return NULL, or why nothing can be started from it */
 const char *script_configure(group *g);
+/** @return 1: script_configure() has found something wrong: nothing is started */
+int script_is_refused(const group *g);
 void script_forget_conf(group *g);
 void script_rules_of(const group *g, script_rules *rules);
 /** A directory from the configuration, without symbolic links, added to the_manager.script_roots. */

@@ -167,6 +167,11 @@ void script_forget_conf(group *g)
     }
 }
 
+int script_is_refused(const group *g)
+{
+    return g->def && g->def->socket_type == PROCD_SOCKET_PIPE && (!g->cgi || !g->cgi->env);
+}
+
 int script_side_make(group *g)
 {
     if (!g->cgi && (g->cgi = calloc(1, sizeof(*g->cgi)))) {
@@ -193,6 +198,9 @@ const char *script_configure(group *g)
     why = set_chroot(g);
     why = why ? why : check_user(g);
     why = why ? why : set_owners(g);
-    g->cgi->env = spawn_environment(g->def);
-    return why || g->cgi->env ? why : "no memory";
+    if (!why) { /* without an environment nothing is started, whoever asks for it */
+        g->cgi->env = spawn_environment(g->def);
+        why = g->cgi->env ? NULL : "no memory";
+    }
+    return why;
 }

@@ -131,7 +131,7 @@ static void take_request(const procd_script_head *head, const char *bytes, int c
         script_refuse(NULL, control, PROCD_SCRIPT_FORBIDDEN, "-", wrong ? wrong : "not a group for scripts");
         return;
     }
-    if (the_manager.mode != MODE_RUNNING || !g->cgi->env) {
+    if (the_manager.mode != MODE_RUNNING || script_is_refused(g)) {
         refuse(g, control, "no scripts are started now");
     }
     else if (g->cgi->first || !has_room(g)) {
