@@ -56,10 +56,10 @@ static int is_usable(int row)
     return row >= 0 && child_row >= 0 && procd_client_tables.children;
 }
 
-/* One whose file is gone serves those who have it already. */
-static int takes_requests(const procd_group *g, int row)
+/* One of ProcdGroupDir whose file is gone serves those who have it already. */
+static int takes_requests(int row)
 {
-    return !g->dynamic || procd_client_tables.manager->groups[row].state == PROCD_GROUP_ACTIVE;
+    return row < PROCD_GROUPS_CONFIGURED || procd_client_tables.manager->groups[row].state == PROCD_GROUP_ACTIVE;
 }
 
 static procd_group *find_in(server_rec *s, const char *name)
@@ -142,7 +142,7 @@ static apr_status_t procd_lease_take(procd_group *g, apr_uint64_t avoid, procd_l
         return APR_EINVAL;
     }
     lease->group = NULL;
-    if (!is_usable(row) || !takes_requests(g, row)) {
+    if (!is_usable(row) || !takes_requests(row)) {
         return APR_EGENERAL;
     }
     taken = procd_table_take(&procd_client_tables, child_row, row, avoid, &hold, &ring);

@@ -204,6 +204,19 @@ static entry *add_entry(const char *name)
     return e;
 }
 
+/* A file that is renamed while the directory is read may be seen under no name, and one that cannot be looked at is not
+ * gone: only what is missing ends a group. */
+static void see_missed(int at)
+{
+    char file[PROCD_NAME_MAX + 6];
+    struct stat st;
+
+    for (entry *e = entries; e; e = e->next) {
+        snprintf(file, sizeof(file), "%s.conf", e->name);
+        e->seen = e->seen || fstatat(at, file, &st, 0) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    }
+}
+
 static void drop_unseen(void)
 {
     int64_t now = procd_now_ms();
@@ -222,6 +235,7 @@ static void drop_unseen(void)
             manager_log(LEVEL_NOTICE, g, "PRD0254: group %s: its file is gone", g->name);
             group_remove(g, now);
             group_balance(g);
+            manager_wake_children(); /* those who wait for it need not any more */
         }
         free(e);
     }
@@ -283,6 +297,7 @@ static void look_around(int first)
         while ((d = readdir(dir))) {
             look_at_file(fd, d->d_name, first);
         }
+        see_missed(fd);
         drop_unseen();
         closedir(dir);
         return;
