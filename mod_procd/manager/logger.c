@@ -20,7 +20,7 @@
 #define EXEC_MS 200
 
 /** Those whose pipe was closed and who have not ended yet. */
-#define LEAVING_MOST 64
+#define LEAVING_MOST PROCD_MAX_GROUPS
 static pid_t leaving[LEAVING_MOST];
 
 /* Lines must not go into a pipe that nobody is going to read. exec is a matter of a millisecond; one that takes longer is
