@@ -101,6 +101,25 @@ for my $file (['small', 'the file'], ['big', $big]) {
     poll_until { 0 } 1.1; # the first one rests no more
 }
 
+# The file becomes shorter while it is sent: nobody takes the beginning for all of it.
+{
+    spew("$root/less.flt", 'x' x 20_000_000);
+    my $c = $s->connect;
+    $c->send("GET /less.flt HTTP/1.1\r\nHost: a\r\n\r\n");
+    my $bc = $b{one}->accept(5);
+    read_record($bc, 3) for 1 .. 3;
+    truncate "$root/less.flt", 10;
+    my ($ended, $got) = (0, 0);
+    while (my $rec = read_record($bc, 3)) {
+        next if $rec->{type} != 8;
+        $got += length $rec->{content};
+        $ended = 1 if $rec->{content} eq '';
+    }
+    cmp_ok $got, '<', 20_000_000, "a file is cut while it is sent ($got)";
+    ok !$ended && $bc->eof, 'the application sees no end of it, but that of the connection';
+    is $c->read_response->{status}, 500, 'the client gets 500';
+}
+
 # ------------------------------------------------------------------ an error page of ours does not wait for theirs
 {
     my $c = $s->connect;
