@@ -97,7 +97,7 @@ void pc_answer_interim(pc_exchange *x, const pc_head *head)
         }
         return;
     }
-    if (r->main || x->head_passed) {
+    if (r->main || x->head_passed || x->route->role == PC_ROLE_AUTHORIZER) {
         return;
     }
     if (x->route->dir->rewrite) {

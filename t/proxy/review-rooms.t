@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use ProxyCore::Backend;
-use ProxyCore::FCGI qw(read_record fcgi_answer fcgi_end FCGI_BEGIN_REQUEST FCGI_PARAMS FCGI_STDIN);
+use ProxyCore::FCGI qw(read_fcgi read_record fcgi_answer fcgi_end FCGI_BEGIN_REQUEST FCGI_PARAMS FCGI_STDIN);
 use ProxyCore::Server;
 use ProxyCore::Util qw(now poll_until spew slurp mpm);
 
@@ -63,6 +63,14 @@ ErrorDocument 503 "not now"
 </Location>
 <Location /http/over/>
     ProxyCoreErrorOverride on
+</Location>
+<ProxyCore guard>
+    ProxyCoreProtocol fastcgi
+    ProxyCoreBackend @{[$b{two}->address]}
+    ProxyCoreMode authorizer
+</ProxyCore>
+<Location /http/guarded/>
+    ProxyCorePass guard
 </Location>
 ErrorDocument 404 "our own page"
 CONF
@@ -181,6 +189,35 @@ is answers('/again/over/x', 'GET', '503 no', '503 never'), '2 503 - not now', 'w
     is $r->{head}->h('Trailer'), undef, 'which has no trailer fields';
     is $r->{head}->h('Content-Length'), 8, 'and a length';
     $_->close for $c, $bc;
+}
+
+# ------------------------------------------------------------------ an authorizer in front of a tunnel
+{
+    my $c = $s->connect;
+    $c->send("GET /http/guarded/x HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n");
+    my $guard = $b{two}->accept(5);
+    read_fcgi($guard, timeout => 3);
+    $guard->send(fcgi_answer("Status: 103 Early Hints\r\nLink: </secret>\r\n\r\nStatus: 200 OK\r\n\r\n"));
+    $guard->close;
+    my $bc = $b{http}->accept(5);
+    is $bc->read_request->{head}->h('Upgrade'), 'foo', 'allowed: the backend is offered the upgrade';
+    $bc->send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n");
+    my $r = $c->read_response;
+    is $r->{status}, 101, 'and the client has its tunnel';
+    is scalar @{ $r->{interim} || [] }, 0, 'with nothing that the authorizer said before';
+    $c->send('up');
+    is $bc->read_bytes(2, 5), 'up', 'which works';
+    $_->close for $c, $bc;
+
+    $c = $s->connect;
+    $c->send("GET /http/guarded/x HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n");
+    $guard = $b{two}->accept(5);
+    read_fcgi($guard, timeout => 3);
+    $guard->send(fcgi_answer("Status: 403 No\r\n\r\nno"));
+    $guard->close;
+    is $c->read_response->{status}, 403, 'refused';
+    is $b{http}->accept(0.1), undef, 'and nobody is asked';
+    $c->close;
 }
 
 # ------------------------------------------------------------------ what a 101 says
