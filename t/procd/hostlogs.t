@@ -124,7 +124,7 @@ soon { text('app/a.example.log') =~ /survived$/m } 'what was passed on while the
 # ------------------------------------------------------------------ a child that was taken over
 
 SKIP: {
-    skip 'needs root', 5 if !is_root();
+    skip 'needs root', 9 if !is_root();
     my $page = decode_json($s->get('/procd?format=json')->{body});
     my %row = map { $page->{groups}[$_]{name} => $_ } 0 .. $#{ $page->{groups} };
     my ($child) = $s->children;
@@ -139,6 +139,14 @@ SKIP: {
     soon { text('app/forged.example.log') =~ /last$/m } 'lines for other groups';
     ok !-e "$logs/plain.log" || text('plain.log') !~ /intruder/, 'are not taken';
     is $s->manager, $manager, 'and the manager lives';
+    my $said = $s->mark;
+    my $i = 0;
+    ok poll_until(sub { $forge->($row{app}, '-l', map({ $i++; ("f$i.invented.example", "invented-$i") } 1 .. 300)); $s->grep_log(qr/PRD0321: group app: /, $said) }, 20),
+        'new hosts are not made without end';
+    my $made = () = glob "$logs/app/f*.invented.example.log";
+    cmp_ok $made, '<', 4300, 'there are files for so many' or diag "of $i";
+    soon { $forge->($row{app}, '-l', 'one.more.example', 'invented-more'); text('app/_other.log') =~ /invented-\d+$/m } 'lines of the others are in one';
+    soon { $forge->($row{app}, '-l', 'a.example', 'known'); text('app/a.example.log') =~ /known$/m } 'those that have a file keep it';
 }
 
 # ------------------------------------------------------------------ more than it can take
