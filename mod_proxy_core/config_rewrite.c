@@ -46,6 +46,15 @@ static int is_one_of(const char *name, const char *const *list)
     return 0;
 }
 
+/** Letters, digits and '-'? X_Forwarded_For and X.Forwarded.For become the variable of X-Forwarded-For, here or there. */
+static int is_plain(const char *name)
+{
+    while (apr_isalnum(*name) || *name == '-') {
+        ++name;
+    }
+    return !*name;
+}
+
 /** What the rule works on. @return NULL, or what is wrong */
 static const char *set_name(cmd_parms *cmd, const char *name, int response, pc_rule *rule)
 {
@@ -75,7 +84,8 @@ static const char *set_name(cmd_parms *cmd, const char *name, int response, pc_r
     if (is_one_of(name, framing) || pc_field_is_hop(name, n)) {
         return wrong(cmd, name, "this field belongs to the connection or frames the message, and cannot be rewritten");
     }
-    if (pc_conf_in_htaccess(cmd) && (response ? is_one_of(name, commands) : pc_field_is_forwarding(name, n))) {
+    if (pc_conf_in_htaccess(cmd)
+        && (response ? is_one_of(name, commands) : pc_field_is_forwarding(name, n) || !is_plain(name))) {
         return wrong(cmd, name, "this field cannot be rewritten in .htaccess");
     }
     return NULL;

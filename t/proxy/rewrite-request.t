@@ -190,6 +190,8 @@ my %refused = (
     rootrule => 'ProxyCoreRewriteRequest _docroot ".*" "/etc"',
     scriptrule => 'ProxyCoreRewriteRequest _scriptname ".*" "/x"',
     client => 'ProxyCoreRewriteRequest X-Forwarded-For ".*" "1.2.3.4"',
+    alike => 'ProxyCoreRewriteRequest X_Forwarded_For "^$" "1.2.3.4"',
+    dotted => 'ProxyCoreRewriteRequest X.Forwarded.For "^$" "1.2.3.4"',
     sendfile => 'ProxyCoreRewriteResponse X-Sendfile "^$" "/etc/passwd"',
 );
 spew("$root/ht/$_/x.app", 'x'), spew("$root/ht/$_/.htaccess", "$refused{$_}\n") for keys %refused;
