@@ -56,6 +56,13 @@ $(foreach file,$(FUZZ_TESTS),$(eval $(call test-program-rules,fuzz,$(file))))
 soak: all
 	PC_BIG=1 t/run --quick --once t/procd/soak.t t/procd/signals.t
 
+# The manager under valgrind. Not with what valgrind knows no system call for: adoption (pidfd_open) and CGI (clone).
+.PHONY: valgrind
+valgrind: all
+	@if command -v valgrind >/dev/null; then \
+	    PC_VALGRIND=1 PC_TEST_TIMEOUT=600 t/run --quick --once $(or $(TESTS),t/procd/groups.t t/procd/retire.t t/procd/wear.t t/procd/logs.t); \
+	else echo "valgrind: not installed"; fi
+
 .PHONY: test check deps-check unit unit-build tsan fuzz fuzz-short fuzz-build asan suite bench
 check: test
 test: deps-check

@@ -96,10 +96,12 @@ sub conf_text {
     return $text;
 }
 
-# The manager. With sanitizers it is also looked at for leaks, which httpd is not.
+# The manager. With sanitizers it is also looked at for leaks, which httpd is not; PC_VALGRIND=1 runs it under valgrind.
 sub manager_program {
     my ($self) = @_;
     my $procd = build_dir() . '/bin/procd';
+    return spew("$self->{dir}/conf/procd", "#!/bin/sh\nexec valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "
+        . "--log-file=$self->{dir}/logs/valgrind.%p $procd \"\$\@\"\n", 0755) if $ENV{PC_VALGRIND};
     return $procd if !asan();
     return spew("$self->{dir}/conf/procd", "#!/bin/sh\nASAN_OPTIONS=\"\$ASAN_OPTIONS:detect_leaks=1\" exec $procd \"\$\@\"\n", 0755);
 }
@@ -315,6 +317,7 @@ sub bad_log {
     my ($self, $mark) = @_;
     my @bad = map { "log: $_" } $self->grep_log(qr/exit signal|AddressSanitizer|runtime error:|AH00052|AH00050|assert/, $mark);
     push @bad, map { "$_:\n" . slurp($_) } glob "$self->{dir}/logs/sanitizer*";
+    push @bad, map { my $text = slurp($_); $text =~ /^==\d+== \S/m ? "$_:\n$text" : () } glob "$self->{dir}/logs/valgrind*";
     push @bad, map { "core: $_" } glob "$self->{dir}/logs/core*";
     return @bad;
 }
