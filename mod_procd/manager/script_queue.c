@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define WAIT_MOST (2 * PROCD_PROCESSES_MAX)
+#define WAIT_BYTES_MOST ((size_t)32 << 20) /* of all groups: children ask for up to a megabyte at a time */
 
 /** A request that waits for a process to end. */
 typedef struct script_wait {
@@ -22,6 +23,7 @@ typedef struct script_wait {
 } script_wait;
 
 static watch requests;
+static size_t waiting_bytes;
 
 /* ------------------------------------------------------------------ waiting */
 
@@ -38,6 +40,7 @@ static void unlink_wait(script_wait *w)
         cgi->last = before;
     }
     cgi->n_waiting--;
+    waiting_bytes -= w->head.len;
 }
 
 static void free_wait(script_wait *w)
@@ -57,7 +60,8 @@ static void on_control(watch *c)
 
 static int enqueue(group *g, const procd_script_head *head, const char *bytes, int control)
 {
-    script_wait *w = g->cgi->n_waiting < WAIT_MOST ? calloc(1, sizeof(*w)) : NULL;
+    int room = g->cgi->n_waiting < WAIT_MOST && head->len <= WAIT_BYTES_MOST - waiting_bytes;
+    script_wait *w = room ? calloc(1, sizeof(*w)) : NULL;
 
     if (!w || !(w->bytes = malloc(head->len + 1)) || loop_watch(&w->control, control, on_control, w) != 0) {
         if (w) {
@@ -72,6 +76,7 @@ static int enqueue(group *g, const procd_script_head *head, const char *bytes, i
     *(g->cgi->last ? &g->cgi->last->next : &g->cgi->first) = w;
     g->cgi->last = w;
     g->cgi->n_waiting++;
+    waiting_bytes += head->len;
     return 0;
 }
 
