@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -266,6 +267,19 @@ static void wait_a_while(long ms)
     nanosleep(&ts, NULL);
 }
 
+/* Each process has a pipe here, and each group perhaps a log: the usual soft limit of 1024 is soon reached. */
+static void take_descriptors(void)
+{
+    struct rlimit r = { 1024, 1024 };
+
+    getrlimit(RLIMIT_NOFILE, &r);
+    the_manager.nofile = (procd_rlimit){ .resource = RLIMIT_NOFILE,
+                                         .soft = r.rlim_cur == RLIM_INFINITY ? UINT64_MAX : r.rlim_cur,
+                                         .hard = r.rlim_max == RLIM_INFINITY ? UINT64_MAX : r.rlim_max };
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
 static int usage(void)
 {
     fputs("procd is the process manager of mod_procd: httpd starts it, see <Spawn> in the documentation.\n", stderr);
@@ -285,6 +299,7 @@ int main(int argc, char **argv)
     wait_a_while(atol(argv[2]));
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     ring.fd = -1;
+    take_descriptors();
     if (loop_init() != 0 || setup_signals() != 0 || loop_watch(&control, PROCD_CONTROL_FD, on_control, NULL) != 0) {
         fprintf(stderr, "procd: cannot start: %s\n", strerror(errno));
         return 1;

@@ -175,6 +175,7 @@ typedef struct manager {
     int *logs; /* the server's error logs */
     int n_logs;
     int n_processes;
+    procd_rlimit nofile; /* as httpd has it, for processes; the manager itself takes all that it may have */
     group *groups[PROCD_MAX_GROUPS];
 } manager;
 

@@ -208,14 +208,19 @@ static long set_descriptors(const launch *l)
     return rv < 0 ? rv : raw(SYS_close_range, 3, ~0U, 0, 0);
 }
 
+static long set_limit(const procd_rlimit *l)
+{
+    uint64_t limit[2] = { l->soft, l->hard }; /* UINT64_MAX is RLIM64_INFINITY */
+
+    return raw(SYS_prlimit64, 0, l->resource, P(limit), 0);
+}
+
 static long set_limits(const launch *l)
 {
-    long rv = 0;
+    long rv = set_limit(&the_manager.nofile);
 
     for (int i = 0; i < l->n_limits && rv >= 0; i++) {
-        uint64_t limit[2] = { l->limits[i].soft, l->limits[i].hard }; /* UINT64_MAX is RLIM64_INFINITY */
-
-        rv = raw(SYS_prlimit64, 0, l->limits[i].resource, P(limit), 0);
+        rv = set_limit(&l->limits[i]);
     }
     return rv;
 }

@@ -150,18 +150,22 @@ static int arrange_descriptors(const spawn_order *order, int report)
     return close_range(4, ~0U, 0);
 }
 
+static int apply_limit(const procd_rlimit *l)
+{
+    struct rlimit r = { l->soft == UINT64_MAX ? RLIM_INFINITY : l->soft,
+                        l->hard == UINT64_MAX ? RLIM_INFINITY : l->hard };
+
+    return setrlimit((__rlimit_resource_t)l->resource, &r);
+}
+
 static int apply_limits(const procd_groupdef *def)
 {
-    for (int i = 0; i < def->n_limits; i++) {
-        const procd_rlimit *l = &def->limits[i];
-        struct rlimit r = { l->soft == UINT64_MAX ? RLIM_INFINITY : l->soft,
-                            l->hard == UINT64_MAX ? RLIM_INFINITY : l->hard };
+    int rv = apply_limit(&the_manager.nofile);
 
-        if (setrlimit((__rlimit_resource_t)l->resource, &r) != 0) {
-            return -1;
-        }
+    for (int i = 0; i < def->n_limits && rv == 0; i++) {
+        rv = apply_limit(&def->limits[i]);
     }
-    return 0;
+    return rv;
 }
 
 /* @return 0, or the stage that failed, with errno */

@@ -21,6 +21,7 @@ my $cgi = "$dir/cgi";
 mkdir $_ or die for "$dir/groups", $cgi, "$dir/wrong";
 chmod 0755, "$dir/groups", $cgi, "$dir/wrong";
 ProxyCore::Scripts::script("$dir/wrong", 'sh', "#!/bin/sh\necho Content-Type: text/plain\necho\necho ran\n");
+ProxyCore::Scripts::script($cgi, 'limit', "#!/bin/sh\necho Content-Type: text/plain\necho\nulimit -Sn\n");
 ProxyCore::Scripts::perl($cgi, 'fds', 'print "Content-Type: text/plain\n\n"; opendir my $d, "/proc/$$/fd"; print join ",", sort { $a <=> $b } grep { /\d/ && $_ != fileno $d } readdir $d;');
 spew("$dir/talks", "#!/usr/bin/perl\nprint STDERR qq{\\x01} x 7000, qq{\\n} for 1 .. 60;\nexec '$echo';\n", 0755); # lines that become four times as long
 sub file { my ($name, $text) = @_; spew("$dir/groups/$name.conf.new", "SpawnCommand $echo\n$text"); rename "$dir/groups/$name.conf.new", "$dir/groups/$name.conf" or die; return }
@@ -55,6 +56,7 @@ Listen 127.0.0.1:$port
     </Spawn>
 </VirtualHost>
 CONF
+system 'prlimit', "--pid=$$", '--nofile=1000:' and die 'prlimit';
 $s->start;
 sub ctl { return run_capture(build_dir() . '/bin/procctl', '-s', $s->dir . '/run/procd/control', @_) }
 sub open_of { my ($pid) = @_; return join ',', sort { $a <=> $b } map { m{(\d+)$} } glob "/proc/$pid/fd/*" }
@@ -66,6 +68,15 @@ unlike join(' ', map { readlink } glob "/proc/$pid/fd/*"), qr/memfd|eventpoll|si
 my ($sleep) = grep { cmdline($_) =~ /sleep/ } children_of($s->manager);
 is open_of($sleep), '0,1,2', 'a log program has three';
 is $s->get('/cgi/fds')->{body}, '0,1,2', 'a script has three';
+
+# Descriptors: the manager takes what it may have, everybody else has what httpd has.
+sub most_open { my ($of) = @_; return join ' ', (slurp("/proc/$of/limits") =~ /^Max open files\s+(\S+)\s+(\S+)/m) }
+my ($soft, $hard) = split ' ', most_open($s->pid);
+cmp_ok $soft, '<', $hard, 'httpd has a soft limit';
+is most_open($s->manager), "$hard $hard", 'the manager has raised its own';
+is most_open($pid), "$soft $hard", 'a process has that of httpd';
+is most_open($sleep), "$soft $hard", 'so has a log program';
+is $s->get('/cgi/limit')->{body}, "$soft\n", 'and a script';
 
 # A group whose definition nothing can be started from stays refused, whatever procctl says.
 isnt $s->get('/wrong/sh')->{status}, 200, 'a group that is refused runs no script';
