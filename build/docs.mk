@@ -12,7 +12,7 @@ docs: $(OUT)/docs/directives.tsv
 docs-check: $(OUT)/docs/directives.tsv
 	build/docs/generate --check $<
 	@{ grep -v docs_dump $(OUT)/docs/httpd.conf; echo 'Listen 127.0.0.1:18099'; echo 'ServerRoot $(abspath $(OUT))/docs/root'; \
-	    for module in alias mime dir authz_core authz_host ssl; do \
+	    for module in alias vhost_alias mime dir authz_core authz_host ssl; do \
 	        echo "LoadModule $${module}_module $(APXS_LIBEXECDIR)/mod_$$module.so"; done; } >$(OUT)/docs/examples.conf
 	@openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=example -keyout $(OUT)/docs/example.key \
 	    -out $(OUT)/docs/example.crt 2>/dev/null && cat $(OUT)/docs/example.key $(OUT)/docs/example.crt >$(OUT)/docs/example.pem

@@ -59,7 +59,9 @@ static int is_usable(int row)
 /* One of ProcdGroupDir whose file is gone serves those who have it already. */
 static int takes_requests(int row)
 {
-    return row < PROCD_GROUPS_CONFIGURED || procd_client_tables.manager->groups[row].state == PROCD_GROUP_ACTIVE;
+    const procd_group_row *r = &procd_client_tables.manager->groups[row];
+
+    return row < PROCD_GROUPS_CONFIGURED || r->state == PROCD_GROUP_ACTIVE;
 }
 
 static procd_group *find_in(server_rec *s, const char *name)
