@@ -342,7 +342,7 @@ static void shrink(group *g, const tally *t)
     int surplus = t->live - t->retiring - target_of(g, t);
     int64_t now = procd_now_ms();
 
-    if (g->def->spare && surplus <= 0 && t->live > group_min(g) && g->def->idle_ms > 0) {
+    if (surplus <= 0 && t->live > group_min(g) && g->def->idle_ms > 0) {
         look_at(g, now + g->def->idle_ms); /* nobody tells when the load is less */
     }
     for (int i = PROCD_MAX_SLOTS - 1; i >= 0 && surplus > 0 && g->def->idle_ms > 0; i--) {

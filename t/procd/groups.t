@@ -21,6 +21,7 @@ spew("$dir/dies", "#!/bin/sh\necho never mind >&2\nexit 7\n", 0755);
 spew("$dir/argv", "#!/bin/sh\nprintf '<%s>' \"\$@\" >$dir/run/argv.out\nexec $echo -i argv\n", 0755);
 my $s = ProxyCore::Groups::server(conf => join '',
     group('demand', "SpawnProcesses 0 3\nSpawnIdleTimeout 1s"),
+    group('last', "SpawnProcesses 0 1\nSpawnIdleTimeout 1s"),
     group('always', "SpawnProcesses 4"),
     group('one', "SpawnProcesses 1"),
     group('web', "SpawnProcesses 0 2\nSpawnConcurrency 8", protocol => 'http'),
@@ -53,6 +54,10 @@ is scalar(grep { $_ ne 'none' } keys %seen), 3, 'five slow requests: three proce
 is $seen{none}, undef, 'all are answered';
 ok ProxyCore::Groups::wait_for($s, 'demand', 0, 8), 'idle: down to MIN again';
 is scalar(grep { alive($_) } keys %seen), 0, 'the processes are gone';
+# When the manager looked last every process was busy, and a lease that is given back tells nobody: it looks again.
+@c = map { my $c = $s->connect; $c->send("GET /last/?sleep=400 HTTP/1.1\r\nHost: a\r\n\r\n"); $c } 1 .. 2;
+is join(' ', map { $_->read_response->{status} } @c), '200 200', 'one process, two requests: both answered';
+ok ProxyCore::Groups::wait_for($s, 'last', 0, 8), 'idle: down to none, though it was busy when last looked at';
 
 # Always there.
 ok ProxyCore::Groups::wait_for($s, 'always', 4), 'SpawnProcesses 4: four before the first request';
