@@ -38,24 +38,24 @@ uint64_t process_start_ticks(pid_t pid)
     return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
-/* Its standard error is the pipe that the last manager read from, if it has not been changed since. */
-static void adopt_log(process *p)
+/* It is looked at before it is opened: its process can put anything there meanwhile, also what must not be opened. */
+int adopt_stderr(pid_t pid, uint64_t dev, uint64_t ino)
 {
     char path[40];
     struct stat st;
-    int handle;
+    int handle, fd = -1;
 
-    snprintf(path, sizeof(path), "/proc/%ld/fd/2", (long)p->pid);
+    snprintf(path, sizeof(path), "/proc/%ld/fd/2", (long)pid);
     handle = open(path, O_PATH | O_CLOEXEC);
     if (handle == -1) {
-        return;
+        return -1;
     }
-    if (fstat(handle, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_dev == atomic_load(&p->row->log_dev)
-        && st.st_ino == atomic_load(&p->row->log_ino)) {
+    if (fstat(handle, &st) == 0 && S_ISFIFO(st.st_mode) && (ino == 0 || (st.st_dev == dev && st.st_ino == ino))) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", handle);
-        log_watch(&p->log, open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     }
     close(handle);
+    return fd;
 }
 
 static void forget_row(procd_process_row *row)
@@ -111,7 +111,7 @@ static void adopt_process(group *g, int slot)
     p->stop_timeout_ms = g->def ? g->def->stop_timeout_ms : 10000;
     adopt_path(p, &hold);
     process_watch_life(p);
-    adopt_log(p);
+    log_watch(&p->log, adopt_stderr(p->pid, atomic_load(&row->log_dev), atomic_load(&row->log_ino)));
     manager_log(LEVEL_NOTICE, g, "PRD0130: group %s: process %ld adopted", g->name, (long)p->pid);
     if (state == PROCD_STOPPING || state == PROCD_STARTING) {
         p->state = PROCD_READY;

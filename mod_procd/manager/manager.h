@@ -381,6 +381,8 @@ void logger_wait_all(void);  /* the manager's end: close all pipes, wait a momen
 
 /** Take over the processes that the table shows in this group's row. */
 void adopt_group(group *g);
+/** Its standard error for reading, if that is a pipe, and this one unless ino is 0. @return -1: it is not */
+int adopt_stderr(pid_t pid, uint64_t dev, uint64_t ino);
 /** @return field 22 of /proc/PID/stat, 0 when there is no such process */
 uint64_t process_start_ticks(pid_t pid);
 

@@ -469,8 +469,6 @@ void script_begin(script *s, pid_t pid, launch *l, int control, int log_fd)
 static void adopt_script(group *g, int slot, pid_t pid, uint64_t instance)
 {
     script *s = take_slot(g, slot);
-    char path[40];
-    struct stat st;
     int fd;
 
     if (!s) {
@@ -482,10 +480,7 @@ static void adopt_script(group *g, int slot, pid_t pid, uint64_t instance)
     s->next = *bucket_of(pid);
     *bucket_of(pid) = s;
     g->cgi->running++;
-    snprintf(path, sizeof(path), "/proc/%ld/fd/2", (long)pid);
-    if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) {
-        log_watch(&s->log, open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    }
+    log_watch(&s->log, adopt_stderr(pid, 0, 0));
     fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd != -1 && loop_watch(&s->pidfd, fd, on_pidfd, s) != 0) {
         close(fd);
