@@ -9,7 +9,7 @@
  * With ProxyCoreRequestBuffering SPOOLING comes first of all, without a lease.
  *
  * Each step_…() either moves on (PC_STEP_AGAIN), says what it waits for (x->want, PC_STEP_WAIT) or is done. Deadlines
- * are derived from times that the exchange keeps anyway (due_of), so that no timer has to be moved with each byte.
+ * are derived from times that the exchange keeps anyway (due.c), so that no timer has to be moved with each byte.
  */
 #include "exchange.h"
 #include "clock.h"
@@ -25,13 +25,6 @@
 
 APLOG_USE_MODULE(proxy_core);
 
-/** How long a backend may keep silent on Expect: 100-continue before the client is told to go on. */
-#define EXPECT_WAIT apr_time_from_sec(1)
-#define BACKLOG_RETRY apr_time_from_msec(5)
-/** How often a silent upload is looked after. */
-#define LOOK_PAUSE apr_time_from_sec(1)
-/** How long an answer that is not sent may take to end, for the connection to be kept. */
-#define REST_WAIT apr_time_from_sec(1)
 
 static apr_status_t cleanup_exchange(void *data)
 {
@@ -364,15 +357,6 @@ static int too_early(const pc_exchange *x, int sent)
     return sent && x->can_park && x->state == PC_STATE_AWAITING && !pc_upstream_patient(x->pool, x->lease.index);
 }
 
-/* SpawnRequestTimeout of the process that has the request; 0: none. Whoever keeps a tunnel open is not stuck. */
-static apr_interval_time_t process_timeout(const pc_exchange *x)
-{
-    return x->lease.held && x->state >= PC_STATE_CONNECTING && x->state != PC_STATE_TUNNEL
-                   && x->lease.backend->kind == PC_BACKEND_SPAWN
-               ? x->lease.proc.request_timeout
-               : 0;
-}
-
 /* While there is always more to do nobody waits, and nobody else looks at deadlines. */
 static int talks_too_long(const pc_exchange *x)
 {
@@ -381,7 +365,7 @@ static int talks_too_long(const pc_exchange *x)
     if (t->total > 0 && x->now - x->started >= t->total) {
         return 1;
     }
-    if (process_timeout(x) > 0 && x->now - x->lease_at >= process_timeout(x)) {
+    if (pc_due_process_timeout(x) > 0 && x->now - x->lease_at >= pc_due_process_timeout(x)) {
         return 1;
     }
     return x->state == PC_STATE_AWAITING && t->first > 0 && x->now - x->last_write >= t->first;
@@ -424,162 +408,7 @@ static pc_step step_talk(pc_exchange *x)
     return PC_STEP_WAIT;
 }
 
-/* ------------------------------------------------------------------ deadlines */
-
-static void due_at(pc_exchange *x, pc_due due, apr_time_t since, apr_interval_time_t after)
-{
-    if (after > 0 && (!x->deadline || since + after < x->deadline)) {
-        x->deadline = since + after;
-        x->due = due;
-    }
-}
-
-static apr_interval_time_t client_timeout(const pc_exchange *x)
-{
-    return x->r->server->timeout;
-}
-
-/* mod_reqtimeout finds that a body takes too long when it is asked for more of it, and no sooner. */
-static void due_of_client_read(pc_exchange *x)
-{
-    const ap_filter_t *f;
-
-    due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x));
-    for (f = x->c->input_filters; f; f = f->next) {
-        if (!strcmp(f->frec->name, "reqtimeout")) {
-            due_at(x, PC_DUE_LOOK, x->now, LOOK_PAUSE);
-            return;
-        }
-    }
-}
-
-static void due_of_talk(pc_exchange *x)
-{
-    const pc_timeouts *t = &x->pool->timeout;
-
-    if (x->body == PC_BODY_EXPECTED && !x->iov_n) {
-        due_at(x, PC_DUE_CONTINUE, x->last_write, EXPECT_WAIT < t->first ? EXPECT_WAIT : t->first / 2);
-    }
-    /* a script need not read what it was sent: how long it may take is said by the other times */
-    if ((x->want & PC_WANT_BACKEND_WRITE) && x->link->fd != x->link->out_fd) {
-        due_at(x, x->head_at ? PC_DUE_IDLE : PC_DUE_FIRST, x->last_read > x->last_write ? x->last_read : x->last_write,
-               x->head_at ? t->idle : t->first);
-    }
-    else if (x->want & PC_WANT_BACKEND_WRITE) {
-        due_at(x, PC_DUE_SEND, x->last_write, t->send);
-    }
-    if (x->want & PC_WANT_CLIENT_READ) {
-        due_of_client_read(x);
-    }
-    else if (x->want & PC_WANT_CLIENT_WRITE) {
-        due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x));
-    }
-    if (x->held_back && pc_hold_feed_due(x)) {
-        due_at(x, PC_DUE_FEED, pc_hold_feed_due(x), 1);
-    }
-    if ((x->want & PC_WANT_BACKEND_READ) && !(x->want & PC_WANT_CLIENT_READ)) {
-        if (x->state == PC_STATE_AWAITING) {
-            due_at(x, PC_DUE_FIRST, x->last_write, t->first);
-        }
-        else if (x->state == PC_STATE_STREAMING) {
-            due_at(x, PC_DUE_IDLE, x->last_read, t->idle);
-        }
-    }
-}
-
-static void due_of_tunnel(pc_exchange *x)
-{
-    apr_time_t stop = pc_tunnel_drain_at(x);
-
-    due_at(x, PC_DUE_LOOK, x->now, pc_tunnel_pause(x));
-    due_at(x, PC_DUE_IDLE, pc_tunnel_idle_since(x), x->pool->timeout.idle);
-    if (stop) {
-        due_at(x, PC_DUE_STOP, stop - 1, 1);
-    }
-}
-
-/* Which deadline is next. */
-static void due_of(pc_exchange *x)
-{
-    const pc_timeouts *t = &x->pool->timeout;
-    pc_due retry = x->due;
-
-    x->deadline = 0;
-    x->due = PC_DUE_NOTHING;
-    switch (x->state) {
-    case PC_STATE_QUEUED: due_at(x, PC_DUE_QUEUE, x->queued_at, x->pool->queue_timeout); break;
-    case PC_STATE_SPOOLING: due_of_client_read(x); break;
-    case PC_STATE_DRAINING: due_at(x, PC_DUE_CLIENT, x->client_at, client_timeout(x)); return;
-    case PC_STATE_CONNECTING:
-        due_at(x, PC_DUE_CONNECT, x->connect_at, t->connect);
-        if (retry == PC_DUE_RETRY_CONNECT) {
-            due_at(x, PC_DUE_RETRY_CONNECT, x->now, BACKLOG_RETRY);
-        }
-        break;
-    case PC_STATE_TUNNEL: due_of_tunnel(x); break;
-    default: due_of_talk(x); break;
-    }
-    due_at(x, PC_DUE_PROCESS, x->lease_at, process_timeout(x));
-    due_at(x, PC_DUE_TOTAL, x->started, t->total);
-    if (x->rest_unneeded) {
-        due_at(x, PC_DUE_REST, x->head_at, REST_WAIT);
-    }
-}
-
-static pc_stage stage_of(const pc_exchange *x)
-{
-    switch (x->state) {
-    case PC_STATE_QUEUED: return PC_STAGE_QUEUE;
-    case PC_STATE_CONNECTING: return PC_STAGE_CONNECT;
-    case PC_STATE_AWAITING: return PC_STAGE_HEAD;
-    case PC_STATE_STREAMING: return PC_STAGE_BODY;
-    default: return PC_STAGE_SEND;
-    }
-}
-
-static pc_step client_too_slow(pc_exchange *x)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, "PXC0402: the client neither sent nor took anything in time");
-    pc_send_abort(x);
-    if (x->head_passed) {
-        pc_reply_cut(x);
-        x->c->aborted = 1;
-    }
-    pc_exchange_release(x, PC_OUTCOME_OK, 0);
-    x->c->keepalive = AP_CONN_CLOSE;
-    return pc_exchange_end(x, x->head_passed ? DONE : HTTP_REQUEST_TIME_OUT, "client-timeout");
-}
-
-/* The time of x->due has come. */
-static pc_step overdue(pc_exchange *x)
-{
-    if (x->state == PC_STATE_TUNNEL) {
-        return pc_tunnel_overdue(x);
-    }
-    switch (x->due) {
-    case PC_DUE_LOOK:
-    case PC_DUE_RETRY_CONNECT: return PC_STEP_AGAIN;
-    case PC_DUE_FEED:
-        pc_hold_feed(x, 1);
-        if (x->client_left) {
-            pc_exchange_client_left(x);
-            return PC_STEP_DONE;
-        }
-        return PC_STEP_AGAIN;
-    case PC_DUE_CONTINUE:
-        pc_body_continue(x);
-        x->body = PC_BODY_OPEN;
-        return PC_STEP_AGAIN;
-    case PC_DUE_CLIENT: return client_too_slow(x);
-    case PC_DUE_QUEUE: return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_TIMEOUT, "no backend became free in time");
-    case PC_DUE_REST: return pc_reply_give_up(x);
-    case PC_DUE_TOTAL: return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "the total time is over");
-    case PC_DUE_PROCESS:
-        x->lease.stuck = 1;
-        return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "SpawnRequestTimeout is over");
-    default: return pc_fail(x, stage_of(x), PC_CAUSE_TIMEOUT, "no answer in time");
-    }
-}
+/* ------------------------------------------------------------------ all of it */
 
 pc_step pc_exchange_step(pc_exchange *x)
 {
@@ -600,11 +429,11 @@ pc_step pc_exchange_step(pc_exchange *x)
         default: return PC_STEP_DONE;
         }
         if (step == PC_STEP_WAIT) {
-            due_of(x);
+            pc_due_of(x);
             if (!x->deadline || x->now < x->deadline) {
                 return PC_STEP_WAIT;
             }
-            step = overdue(x);
+            step = pc_due_come(x);
         }
         if (step == PC_STEP_DONE) {
             return PC_STEP_DONE;

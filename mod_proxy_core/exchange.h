@@ -7,7 +7,7 @@
  * without one) waits and steps again. An exchange is used by one thread at a time, by different ones in turn when it
  * is parked; only pc_exchange_wake() may be called by others.
  *
- *   exchange.c  the states, deadlines and the end          send.c   to the backend: head, body, frames
+ *   exchange.c  the states and the end (due.c: deadlines)  send.c   to the backend: head, body, frames
  *   failure.c   what a failure means: another try, 502…    reply.c  from the backend: events to brigades
  *   answer.c    what a response head makes of the request  body.c   the client's body: read, 100, spool
  *   stderr.c    the application's standard error           notes.c  what the access log is told
@@ -212,6 +212,14 @@ int pc_exchange_finish(pc_exchange *x);
 /** Say what a new connection begins with. @return APR_SUCCESS: the request may follow; APR_EAGAIN, APR_EINPROGRESS: call
  *  again when the link is readable, writable; else link->why */
 apr_status_t pc_greet(pc_exchange *x);
+
+/* due.c */
+/** Set x->deadline and x->due for what it waits for. */
+void pc_due_of(pc_exchange *x);
+/** The time of x->due has come. */
+pc_step pc_due_come(pc_exchange *x);
+/** SpawnRequestTimeout of the process that has the request; 0: none. Whoever keeps a tunnel open is not stuck. */
+apr_interval_time_t pc_due_process_timeout(const pc_exchange *x);
 
 /* send.c */
 /** The fields or variables of the request, made once. @return OK or an HTTP status */

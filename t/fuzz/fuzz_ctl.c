@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/ctl_text.c mod_procd/groupdef.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
+/* sources: mod_procd/ctl_text.c mod_procd/groupdef.c mod_procd/groupdef_set.c mod_procd/groupdef_log.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
 /* Any packet is a request or an error, any text is records: within the bounds, and what was escaped comes back. */
 #include "ctl_text.h"
 #include "groupdef.h"

@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/groupdef.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
+/* sources: mod_procd/groupdef.c mod_procd/groupdef_set.c mod_procd/groupdef_log.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
 /* Any text is a definition or an error that says something; what was parsed keeps to its own bounds. */
 #include "groupdef.h"
 

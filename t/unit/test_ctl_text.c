@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/ctl_text.c mod_procd/groupdef.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
+/* sources: mod_procd/ctl_text.c mod_procd/groupdef.c mod_procd/groupdef_set.c mod_procd/groupdef_log.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
 /* What procctl and the manager say to each other: D21, D22. */
 #include "ctl_text.h"
 

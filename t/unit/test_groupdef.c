@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/groupdef.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
+/* sources: mod_procd/groupdef.c mod_procd/groupdef_set.c mod_procd/groupdef_log.c mod_procd/groupdef_text.c mod_procd/groupdef_cgroup.c */
 /* The parser of <Spawn>: P1 to P6, P11, D4 to D8, D19, G7, G9, G13, G14, G19, G20, G28 as far as the text goes. */
 #include "groupdef.h"
 
