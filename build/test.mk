@@ -104,7 +104,7 @@ ASAN_RUNTIME = $(shell $(CC) -print-file-name=libasan.so)
 asan:
 	+$(MAKE) SANITIZE=address,undefined all unit
 	@if test -x t/run; then \
-	    PC_BUILD=$(CURDIR)/out-asan PC_PRELOAD=$(realpath $(ASAN_RUNTIME)) build/with-asan t/run $(TESTS); \
+	    PC_BUILD=$(CURDIR)/out-asan PC_PRELOAD=$(realpath $(ASAN_RUNTIME)) build/with-asan t/run --jobs 2 $(TESTS); \
 	else echo "suite: t/run is not there yet"; fi
 
 bench: all
