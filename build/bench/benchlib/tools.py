@@ -1,8 +1,8 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 """Paths, helper programs, processes and clocks.
 
-Everything that is started goes through Workplace.start(): it has its own session, dies with the driver (PR_SET_PDEATHSIG) and
-is stopped by Workplace.close(), also after Ctrl-C or a failure. All files of a run live in one directory under /tmp, readable
+Everything that is started goes through Place.start(): it has its own session, dies with the driver (PR_SET_PDEATHSIG) and
+is stopped by Place.close(), also after Ctrl-C or a failure. All files of a run live in one directory under /tmp, readable
 for the user that the servers change to.
 """
 
@@ -173,7 +173,7 @@ def port_answers(port):
         return False
 
 
-class Workplace:
+class Place:
     """The directory and the processes of one run."""
 
     def __init__(self, base_port):
