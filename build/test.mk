@@ -11,6 +11,7 @@ UNIT_TESTS  := $(sort $(wildcard t/unit/test_*.c))
 TSAN_TESTS  := $(sort $(wildcard t/unit/tsan_*.c))
 FUZZ_TESTS  := $(sort $(wildcard t/fuzz/fuzz_*.c))
 FUZZ_TIME   ?= 600
+FUZZ_SHORT  ?= 10
 
 TEST_CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE%,$(APXS_CPPFLAGS)) $(INCLUDES) -It/unit -I. \
                  -DPROCD_LIBEXECDIR='"$(PROCD_LIBEXECDIR)"'
@@ -93,7 +94,7 @@ fuzz: $(fuzz_PROGRAMS)
 	@build/run-fuzzers $(FUZZ_TIME) $(OUT) $^
 
 fuzz-short: $(fuzz_PROGRAMS)
-	@build/run-fuzzers 10 $(OUT) $^
+	@build/run-fuzzers $(FUZZ_SHORT) $(OUT) $^
 
 # The suite against a real httpd. t/run takes PC_BUILD (where modules and programs are) and PC_PRELOAD (a library that
 # httpd must be started with).
