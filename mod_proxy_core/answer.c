@@ -41,7 +41,7 @@ void pc_answer_forget(pc_exchange *x)
     request_rec *r = x->r;
 
     apr_brigade_cleanup(x->out);
-    x->unflushed = x->held = x->discard = x->rest_unneeded = 0;
+    x->unflushed = x->held = x->discard = x->rest_unneeded = x->whole = 0;
     x->instead = NULL;
     x->final_status = 0;
     x->backend_status = 0;

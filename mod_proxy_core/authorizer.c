@@ -29,7 +29,8 @@
 
 APLOG_USE_MODULE(proxy_core);
 
-#define NOTE_ASKED "proxy-core-authorized"          /* who has allowed this request */
+#define NOTE_ASKED "proxy-core-authorized" /* who has allowed this request */
+#define NOTE_STATE "proxy-core-authorizer-state"
 #define NOTE_FAILED "proxy-core-authorizer-failure" /* who could not say, and the status of that */
 #define VARIABLE "Variable-"
 #define VARIABLE_LEN (sizeof(VARIABLE) - 1)
@@ -68,16 +69,28 @@ static void take_variable(pc_exchange *x, const char *name, const char *value)
     apr_table_set(r->subprocess_env, name, value);
 }
 
-/* x->instead: the answer was whole. */
+static int distrust(pc_exchange *x)
+{
+    apr_table_setn(x->r->notes, NOTE_STATE, "malformed"); /* it says "allowed" */
+    return HTTP_BAD_GATEWAY;
+}
+
+/* x->instead */
 static int allow(pc_exchange *x)
 {
     const pc_head *head = x->instead_data;
 
+    if (!x->whole) { /* whoever ended the exchange: nothing else may stand for the end of the answer */
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
+                      "PXC0800: pool %s: the authorizer allowed the request and its answer did not come to its end",
+                      x->pool->name);
+        return distrust(x);
+    }
     if (x->app_status) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
                       "PXC0604: pool %s: the authorizer allowed the request and ended with status %d", x->pool->name,
                       x->app_status);
-        return HTTP_BAD_GATEWAY;
+        return distrust(x);
     }
     for (apr_size_t i = 0; i < head->nfields; ++i) {
         const pc_field *f = &head->fields[i];
@@ -138,7 +151,7 @@ static int is_note(request_rec *r, const char *note, const char *id)
 
 static int ask(request_rec *r, const pc_dir_conf *guard)
 {
-    pc_route *route;
+    pc_route *route = NULL;
     pc_exchange *x;
     const char *id;
     int rv = pc_route_authorizer(r, guard, &route);
@@ -159,7 +172,7 @@ static int ask(request_rec *r, const pc_dir_conf *guard)
     if (rv == DECLINED) {
         apr_table_setn(r->notes, NOTE_ASKED, id);
     }
-    else if (!x->refused && ap_is_HTTP_ERROR(rv)) {
+    else if (ap_is_HTTP_ERROR(rv)) {
         apr_table_setn(r->notes, NOTE_FAILED, id);
     }
     return rv == OK ? DONE : rv;

@@ -117,6 +117,7 @@ struct pc_exchange {
     unsigned unflushed : 1; /* something was passed since the last flush */
     unsigned blocked : 1;   /* the client does not take what was passed */
     unsigned answered : 1;  /* END was seen */
+    unsigned whole : 1;     /* and the codec itself has said so, without an error */
     unsigned discard : 1;   /* the body of this answer is not wanted (local redirect, 304) */
     unsigned eof : 1;       /* the backend has closed */
     unsigned logged_cut : 1;

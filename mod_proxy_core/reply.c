@@ -206,7 +206,7 @@ static pc_step one_event(pc_exchange *x, apr_bucket *rx, const char *base, const
         break;
     case PC_EV_BODY: body_span(x, rx, base, ev); break;
     case PC_EV_LOG: pc_stderr_log(x, ev->data, ev->len); break;
-    case PC_EV_END: return answer_ended(x, ev, left_over);
+    case PC_EV_END: x->whole = 1; return answer_ended(x, ev, left_over);
     case PC_EV_ERROR: return broken(x, ev);
     case PC_EV_TRAILER: pc_trailers_take(x, ev->head); break;
     case PC_EV_MORE: break;
@@ -296,6 +296,16 @@ static int is_enough(pc_exchange *x, apr_off_t n)
     return x->unwanted > UNWANTED_MAX;
 }
 
+static pc_step enough(pc_exchange *x)
+{
+    static const pc_event no_more = { .type = PC_EV_END };
+
+    if (x->route->role == PC_ROLE_AUTHORIZER && x->instead) { /* it might still say that it has failed */
+        return pc_fail(x, PC_STAGE_BODY, PC_CAUSE_MALFORMED, "more than 1 MB behind a head that allows, and no end");
+    }
+    return answer_ended(x, &no_more, 1);
+}
+
 /* The client decides how fast the backend is read, unless what it does not take can be held back. */
 static int client_follows(pc_exchange *x)
 {
@@ -310,7 +320,6 @@ static int client_follows(pc_exchange *x)
 
 int pc_reply_some(pc_exchange *x, pc_step *step)
 {
-    static const pc_event no_more = { .type = PC_EV_END };
     char *buf;
     apr_size_t size = x->lot;
     ssize_t n;
@@ -345,7 +354,7 @@ int pc_reply_some(pc_exchange *x, pc_step *step)
     }
     *step = decode(x, buf, (apr_size_t)n);
     if (*step == PC_STEP_WAIT && is_enough(x, (apr_off_t)n)) {
-        *step = answer_ended(x, &no_more, 1);
+        *step = enough(x);
         return 1;
     }
     if (*step == PC_STEP_WAIT && (x->state == PC_STATE_STREAMING || x->state == PC_STATE_TUNNEL) && !pc_reply_pass(x)) {

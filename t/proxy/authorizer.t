@@ -14,7 +14,7 @@ use ProxyCore::Backend;
 use ProxyCore::Client;
 use ProxyCore::FCGI qw(read_fcgi record fcgi_stdout fcgi_stderr fcgi_end fcgi_answer FCGI_STDIN FCGI_STDOUT);
 use ProxyCore::Server;
-use ProxyCore::Util qw(work_dir spew now mpm);
+use ProxyCore::Util qw(work_dir spew now mpm poll_until);
 
 my $f = ProxyCore::Backend->new;
 my $app = ProxyCore::Backend->new;
@@ -26,6 +26,7 @@ my $users = spew($s->dir . '/conf/users', "joe:{SHA}" . 'qUqP5cyxm6YcTAhz05Hph5g
 $s->{conf} = <<"CONF";
 LogFormat "%U %s %u auth=%{proxy-core-authorizer}n/%{proxy-core-authorizer-state}n pool=%{proxy-core-pool}n" seen
 CustomLog logs/access_log seen
+CustomLog logs/states "%q %s %{proxy-core-authorizer-state}n"
 <ProxyCore auth>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend @{[$f->address]}
@@ -52,6 +53,16 @@ CustomLog logs/access_log seen
     ProxyCoreProtocol http
     ProxyCoreBackend @{[$app->address]}
 </ProxyCore>
+<ProxyCore full>
+    ProxyCoreProtocol fastcgi
+    ProxyCoreBackend @{[$f->address]} max=1
+    ProxyCoreQueue 1 timeout=3s
+    ProxyCoreTimeout first=30s
+    ProxyCoreMode authorizer
+</ProxyCore>
+<Location /full/>
+    ProxyCorePass full
+</Location>
 <Location /g/>
     ProxyCorePass auth
     ProxyCoreMode authorizer
@@ -132,7 +143,7 @@ DavLockDB @{[$s->dir]}/open/davlock
 </Directory>
 CONF
 spew("$root/$_", "content of $_\n") for qw(g/x.html g/404.html g/dir/index.html g/list/a g/list/b g/list/c g/off/x.html g/open/x.html
-    b/x.html b/basic/x.html dead/x.html dead/503.html any/x.html cached/x.html plain/x.html dav/x.txt dav/g/y.txt g/ssi/part.html served/x ht/x.html ht2/x.html ht3/x.html);
+    b/x.html b/basic/x.html dead/x.html full/x.html dead/503.html any/x.html cached/x.html plain/x.html dav/x.txt dav/g/y.txt g/ssi/part.html served/x ht/x.html ht2/x.html ht3/x.html);
 spew("$root/g/ssi/page.shtml", 'user=<!--#echo var="SHOWN_NAME" -->;a=<!--#include virtual="part.html" -->;b=<!--#include virtual="/b/x.html" -->;');
 spew("$root/g/rewritten/.htaccess", "RewriteEngine on\nRewriteRule ^ http://elsewhere.example/ [R]\n");
 spew("$root/ht/.htaccess", "ProxyCorePass auth\nProxyCoreMode authorizer\n");
@@ -239,12 +250,50 @@ my %failure = (
     'another protocol' => "HTTP/1.1 200 OK\r\n\r\n", 'a malformed head' => fcgi_answer("Status: 200 OK\r\nnonsense\r\n\r\n"),
     'an unknown role' => fcgi_end(protocol => 3), 'an odd status' => fcgi_answer("Status: 2000\r\n\r\n"),
     'only interim heads' => fcgi_answer("Status: 103\r\nLink: a\r\n\r\n"),
+    'the end of the stream and no END_REQUEST' => fcgi_stdout("Status: 200 OK\r\n\r\n") . record(FCGI_STDOUT, ''),
+    'half an END_REQUEST' => fcgi_stdout("Status: 200 OK\r\n\r\n") . record(FCGI_STDOUT, '') . substr(fcgi_end(), 0, 12),
+    'an END_REQUEST of four bytes' => fcgi_stdout("Status: 200 OK\r\n\r\n") . record(3, "\0" x 4),
+    'the END_REQUEST of another request' => fcgi_stdout("Status: 200 OK\r\n\r\n") . fcgi_end(id => 2),
+    'an unknown protocol status' => fcgi_stdout("Status: 200 OK\r\n\r\n") . fcgi_end(protocol => 7),
+    'overloaded behind its head' => fcgi_stdout("Status: 200 OK\r\n\r\n") . fcgi_end(protocol => 2),
+    'cannot multiplex behind its head' => fcgi_stdout("Status: 200 OK\r\n\r\n") . fcgi_end(protocol => 1),
+    'an unknown role behind its head' => fcgi_stdout("Status: 200 OK\r\n\r\n") . fcgi_end(protocol => 3),
+    'a negative exit status' => fcgi_stdout("Status: 200 OK\r\n\r\n") . fcgi_end(app => 0xffffffff),
+    'garbage behind its head' => fcgi_stdout("Status: 200 OK\r\n\r\n") . ('?' x 100),
+    'a megabyte and no end' => fcgi_stdout("Status: 200 OK\r\n\r\n" . 'z' x 1_300_000),
+    'a megabyte and then a failure' => fcgi_stdout("Status: 200 OK\r\n\r\n" . 'z' x 1_300_000) . fcgi_end(app => 1),
+    'a megabyte of messages and no end' => fcgi_stdout("Status: 200 OK\r\n\r\n") . fcgi_stderr("no\n" x 400_000),
 );
+my $case = 0;
 for my $what (sort keys %failure) {
-    ($res) = play('/g/x.html', $failure{$what});
-    is $res->{status}, 502, "$what: 502";
-    unlike $res->{body}, qr/content of/, 'nothing of the file';
+    for my $front ($what =~ /megabyte|no END_REQUEST|exit/ ? qw(http h2) : 'http') {
+        ++$case;
+        ($res) = play("/g/x.html?case$case", $failure{$what}, front => $front);
+        is $res->{status}, 502, "$what: 502 ($front)";
+        unlike $res->{body}, qr/content of/, 'nothing of the file';
+        my $state = poll_until { my ($l) = ProxyCore::Util::slurp($s->dir . '/logs/states') =~ /^\?case$case 502 (\S+)/m; $l } 10;
+        like $state, qr/^(?:malformed|reset|overloaded)$/, 'and no other state in the log';
+    }
 }
+($res) = play('/g/app/x', $failure{'a megabyte and no end'}, method => 'POST', body => 'x=1');
+is $res->{status}, 502, 'an upload to a pool: refused as well';
+ok !$app->accept(0.05), 'and the pool is not asked';
+($res) = play('/g/ssi/page.shtml', [$ALLOW, ($failure{'a megabyte and no end'}) x 1, $ALLOW]);
+unlike $res->{body}, qr/content of .*part/, 'nor does a part of a page come of it';
+$c = $s->connect;
+$c->send("GET /g/x.html HTTP/1.1\r\nHost: a\r\n\r\n");
+$b = $f->accept;
+$b->send(fcgi_stdout("Status: 200 OK\r\n\r\n"));
+is $c->read_response(timeout => 8)->{status}, 504, 'a head that allows, and silence behind it: 504';
+$b->close;
+# One is asked, one waits until its time is over, and there is no room for the third.
+$_->close for grep { $_ } $f->accept(0.02);
+my @three = map { my $q = $s->connect; $q->send("GET /full/x.html HTTP/1.1\r\nHost: a\r\n\r\n"); $q } 1 .. 3;
+$b = $f->accept;
+poll_until { 2 == (() = ProxyCore::Util::slurp($s->dir . '/logs/access_log') =~ m{^/full/x.html 50[34] }mg) } 20;
+$b->close;
+is_deeply [sort map { $_->read_response(timeout => 20)->{status} } @three], [502, 503, 504],
+    'cut: 502, a queue that is full: 503, too long in the queue: 504';
 is((play('/g/x.html', fcgi_end(protocol => 2)))[0]{status}, 503, 'overloaded: 503');
 $c = $s->connect;
 $c->send("GET /g/x.html HTTP/1.1\r\nHost: a\r\n\r\n");
