@@ -123,7 +123,8 @@ typedef struct pc_event {
     unsigned reusable : 1;   /**< PC_EV_END: at a message boundary and the backend keeps the connection */
     unsigned overloaded : 1; /**< PC_EV_ERROR before the head: the backend refused it untouched (FCGI_OVERLOADED):
                                   another may be asked */
-    int app_status;          /**< PC_EV_END: exit status that the application reported, 0 otherwise */
+    unsigned early : 1; /**< PC_EV_ERROR of decode(): the backend itself has ended the answer before it was whole */
+    int app_status;     /**< PC_EV_END: exit status that the application reported, 0 otherwise */
 } pc_event;
 
 /* ------------------------------------------------------------------ codecs */

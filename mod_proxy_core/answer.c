@@ -228,6 +228,7 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
     }
     x->head_at = x->last_read = pc_now();
     x->backend_status = head->status;
+    x->announced = head->content_length;
     pc_lease_answered(&x->lease);
     if (x->pool->response.on) {
         pc_hold_begin(x);

@@ -169,6 +169,7 @@ struct pc_exchange {
     int app_status;            /* the application's own, at the end of its answer */
     int final_status;          /* to be returned instead of the answer (304, 412) */
     int backend_status;
+    apr_off_t announced;       /* bytes of body by its head; -1: it says nothing */
     int prior_status;          /* what an earlier try would have answered, */
     const char *prior_text;    /* said in the log */
     const char *prior_outcome; /* and in the notes */
@@ -362,6 +363,7 @@ typedef enum pc_cause {
     PC_CAUSE_STALE, /* a kept connection was found closed */
     PC_CAUSE_RESET, /* closed or reset before the answer was whole */
     PC_CAUSE_MALFORMED,
+    PC_CAUSE_ENDED,      /* the backend says that the answer is over, and it is not whole */
     PC_CAUSE_OVERLOADED, /* it said that it took nothing on */
     PC_CAUSE_NONE_ALIVE,
     PC_CAUSE_QUEUE_FULL,

@@ -57,6 +57,8 @@ static const char *cause_text(const pc_exchange *x, pc_stage stage, pc_cause cau
         return x->any_sent ? "accepted the request and closed the connection before it answered"
                            : "closed the connection before it took the request";
     case PC_CAUSE_MALFORMED: return "sent what is not an answer";
+    case PC_CAUSE_ENDED:
+        return stage == PC_STAGE_BODY ? "cut its answer short" : "ended the request before it had answered";
     case PC_CAUSE_OVERLOADED: return "is overloaded and took nothing on";
     case PC_CAUSE_GREETING: return "accepted the connection and cannot be talked to";
     case PC_CAUSE_TIMEOUT:
@@ -71,6 +73,19 @@ static const char *cause_text(const pc_exchange *x, pc_stage stage, pc_cause cau
     case PC_CAUSE_NONE_ALIVE: break;
     }
     return "cannot be asked now";
+}
+
+/* How far an answer came. */
+static const char *how_far(const pc_exchange *x, pc_stage stage)
+{
+    if (stage != PC_STAGE_BODY || pc_answer_has_no_body(x)) {
+        return "";
+    }
+    if (x->announced >= 0) {
+        return apr_psprintf(x->r->pool, " after %" APR_OFF_T_FMT " of %" APR_OFF_T_FMT " bytes of the body",
+                            x->bytes_out, x->announced);
+    }
+    return apr_psprintf(x->r->pool, " after %" APR_OFF_T_FMT " bytes of the body", x->bytes_out);
 }
 
 static pc_outcome outcome_of_timeout(const pc_exchange *x, pc_stage stage)
@@ -94,6 +109,7 @@ static pc_outcome outcome_of(const pc_exchange *x, pc_stage stage, pc_cause caus
     case PC_CAUSE_UNTAKEN: return PC_OUTCOME_CONNECT;
     case PC_CAUSE_TIMEOUT: return outcome_of_timeout(x, stage);
     case PC_CAUSE_RESET:
+    case PC_CAUSE_ENDED:
     case PC_CAUSE_MALFORMED: return x->head_at ? PC_OUTCOME_OK : PC_OUTCOME_BROKE;
     default: return PC_OUTCOME_UNUSED;
     }
@@ -108,6 +124,7 @@ static unsigned needed_bit(pc_cause cause)
     case PC_CAUSE_UNTAKEN: return PC_RETRY_CONNECT;
     case PC_CAUSE_STALE: return PC_RETRY_STALE;
     case PC_CAUSE_RESET:
+    case PC_CAUSE_ENDED:
     case PC_CAUSE_MALFORMED: return PC_RETRY_RESET;
     case PC_CAUSE_TIMEOUT: return PC_RETRY_TIMEOUT;
     default: return 0;
@@ -181,6 +198,7 @@ static pc_step again(pc_exchange *x, pc_cause cause, pc_outcome outcome, int sta
     pc_send_reset(x);
     x->connect_at = 0;
     x->eof = 0;
+    x->bytes_out = 0;
     x->last_event = 0;
     x->due = PC_DUE_NOTHING;
     if (!x->spool) {
@@ -221,6 +239,7 @@ static int status_of(const pc_exchange *x, pc_stage stage, pc_cause cause)
     switch (cause) {
     case PC_CAUSE_TIMEOUT: return HTTP_GATEWAY_TIME_OUT;
     case PC_CAUSE_RESET:
+    case PC_CAUSE_ENDED:
     case PC_CAUSE_MALFORMED:
     case PC_CAUSE_GREETING:
     case PC_CAUSE_UNTAKEN:
@@ -234,8 +253,8 @@ static int status_of(const pc_exchange *x, pc_stage stage, pc_cause cause)
 
 static const char *outcome_name(pc_cause cause)
 {
-    static const char *const names[] = { "connect",     "timeout",    "stale", "reset", "malformed", "overloaded",
-                                         "unavailable", "queue-full", "local", "tls",   "untaken" };
+    static const char *const names[] = { "connect",    "timeout",     "stale",      "reset", "malformed", "malformed",
+                                         "overloaded", "unavailable", "queue-full", "local", "tls",       "untaken" };
 
     return names[cause];
 }
@@ -257,8 +276,8 @@ static void log_failure(const pc_exchange *x, pc_stage stage, pc_cause cause, co
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "PXC0452: pool %s %s", x->pool->name, x->prior_text);
         return;
     }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "PXC0451: pool %s backend %s stage %s: %s (%s)", x->pool->name,
-                  backend_name(x), stage_names[stage], cause_text(x, stage, cause), why);
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "PXC0451: pool %s backend %s stage %s: %s%s (%s)", x->pool->name,
+                  backend_name(x), stage_names[stage], cause_text(x, stage, cause), how_far(x, stage), why);
 }
 
 static void say_when_to_retry(pc_exchange *x)

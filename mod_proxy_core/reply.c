@@ -187,7 +187,7 @@ static pc_step broken(pc_exchange *x, const pc_event *ev)
     if (ev->overloaded) {
         return pc_fail(x, stage, PC_CAUSE_OVERLOADED, ev->why);
     }
-    return pc_fail(x, stage, x->eof ? PC_CAUSE_RESET : PC_CAUSE_MALFORMED, ev->why);
+    return pc_fail(x, stage, x->eof ? PC_CAUSE_RESET : ev->early ? PC_CAUSE_ENDED : PC_CAUSE_MALFORMED, ev->why);
 }
 
 /* @return PC_STEP_WAIT: go on; else the end of this try */

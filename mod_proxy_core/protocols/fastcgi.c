@@ -66,6 +66,7 @@ typedef struct fcgi_state {
     int app_status;
     const char *why; /* END_REQUEST said, or shows, that it went wrong */
     unsigned overloaded : 1;
+    unsigned early : 1;
 } fcgi_state;
 
 static const char BAD_VERSION[] = "FastCGI record of a version other than 1";
@@ -382,12 +383,14 @@ static void take_end(fcgi_state *s)
     if (s->app_status && !pc_cgi_answer_has_head(&s->answer)) {
         s->why = apr_psprintf(s->pool, "application exited with status %d before it answered", s->app_status);
     }
+    s->early = s->why != NULL;
 }
 
 static void set_end(fcgi_state *s, pc_event *ev, int whole)
 {
     if (s->why) {
         ev->overloaded = s->overloaded;
+        ev->early = s->early;
         set_error(s, ev, s->why);
         return;
     }
@@ -482,6 +485,14 @@ static apr_size_t fcgi_decode(void *state, const char *buf, apr_size_t len, pc_e
     }
 }
 
+static const char *where_cut(const fcgi_state *s)
+{
+    if (!s->answer.begun) {
+        return CUT_NOTHING;
+    }
+    return pc_cgi_answer_has_head(&s->answer) ? CUT : pc_cgi_answer_end(&s->answer);
+}
+
 static void fcgi_eof(void *state, pc_event *ev)
 {
     fcgi_state *s = state;
@@ -491,7 +502,7 @@ static void fcgi_eof(void *state, pc_event *ev)
         set_end(s, ev, 0); /* only the padding was cut */
     }
     else {
-        set_error(s, ev, s->answer.begun ? CUT : CUT_NOTHING);
+        set_error(s, ev, where_cut(s));
     }
 }
 

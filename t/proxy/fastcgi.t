@@ -221,5 +221,30 @@ $b->close;
 $res = $c->read_response(method => 'HEAD');
 is $res->{head}->h('Content-Length'), 5, 'HEAD keeps the Content-Length';
 ok $c->quiet(0.2), 'and has no body';
+
+# An answer that is cut short: the log says where, and that it was cut; what is no answer at all is called something else.
+my @cut = (
+    ['nothing', '', 502, qr/closed the connection before it answered \(closed before the answer\)/],
+    ['half a record', "\1\6\0", 502, qr/closed the connection before it answered \(closed before the answer\)/],
+    ['half a head', fcgi_stdout("${H}X: "), 502, qr/closed the connection before it answered \(the output ends inside the response head\)/],
+    ['an interim head', fcgi_stdout("Status: 103\r\nLink: a\r\n\r\n"), 502, qr/\(the output ends behind an interim response\)/],
+    ['a body without its end', fcgi_stdout("$H\r\nhello"), 200, qr/stage body: cut its answer short after 5 bytes of the body \(closed before FCGI_END_REQUEST\)/],
+    ['some of a body', fcgi_stdout("${H}Content-Length: 9\r\n\r\nhello"), 200, qr/cut its answer short after 5 of 9 bytes of the body \(closed before FCGI_END_REQUEST\)/],
+    ['a body and no end', fcgi_stdout("${H}Content-Length: 5\r\n\r\nhello"), 200, qr/cut its answer short after 5 of 5 bytes of the body \(closed before FCGI_END_REQUEST\)/],
+    ['END_REQUEST before a head', fcgi_end(), 502, qr/ended the request before it had answered \(the output ends before/],
+    ['END_REQUEST within a head', fcgi_stdout($H) . fcgi_end(), 502, qr/ended the request before it had answered \(the output ends inside the response head\)/],
+    ['END_REQUEST within a body', fcgi_answer("${H}Content-Length: 9\r\n\r\nhello"), 200, qr/cut its answer short after 5 of 9 bytes of the body \(the body is shorter/],
+    ['an exit status and no head', fcgi_end(app => 3), 502, qr/ended the request before it had answered \(application exited with status 3/],
+    ['what is no FastCGI', "HTTP/1.1 200 OK\r\n\r\n", 502, qr/sent what is not an answer \(FastCGI record of a version/],
+    ['no FastCGI within a body', fcgi_stdout("$H\r\nhello") . '????????', 200, qr/sent what is not an answer after 5 bytes of the body \(FastCGI record of a version/],
+);
+for my $row (@cut) {
+    my ($what, $bytes, $status, $log) = @$row;
+    my $mark = $s->mark;
+    my $got = play($bytes);
+    is $got->{status}, $status, "$what: $status";
+    ok !$got->{complete}, 'not whole' if $status == 200 && $what ne 'a body and no end';
+    ok $s->wait_log(qr/PXC0451.*$log/, 10, $mark), 'and the log says what happened' or diag grep { /PXC/ } $s->log_since($mark);
+}
 $s->stop;
 done_testing;

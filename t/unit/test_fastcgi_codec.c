@@ -155,7 +155,7 @@ static void logs(void **state)
           "LOG PHP Warningmore\nHEAD 200 {A: b}\nBODY x\nLOG y\nEND reusable" },
         { 0,
           { ERR("no interpreter"), ENDED(255, 0) },
-          "LOG no interpreter\nERROR application exited with status 255 before it answered" },
+          "LOG no interpreter\nERROR early: application exited with status 255 before it answered" },
         { TR_OPEN, { PADDED(STDERR, "a\n\x1b[0mb", 3) }, "LOG a\n\x1b[0mb" },
     };
 
@@ -174,10 +174,10 @@ static void refused(void **state)
         { 0, { ENDED(0, 4) }, "ERROR FCGI_END_REQUEST has an unknown protocol status" },
         { 0, { OUT("A:"), ENDED(0, 2) }, "ERROR the application refused the request: FCGI_OVERLOADED" },
         { 0, { OUT("\n"), ENDED(0, 2) }, "HEAD 200 {}\nERROR the application refused the request: FCGI_OVERLOADED" },
-        { 0, { ENDED(3, 0) }, "ERROR application exited with status 3 before it answered" },
-        { 0, { OUT("A: b\n"), ENDED(3, 0) }, "ERROR application exited with status 3 before it answered" },
-        { 0, { OVER }, "ERROR the output ends before the response head" },
-        { 0, { OUT("A: b\n"), OVER }, "ERROR the output ends inside the response head" },
+        { 0, { ENDED(3, 0) }, "ERROR early: application exited with status 3 before it answered" },
+        { 0, { OUT("A: b\n"), ENDED(3, 0) }, "ERROR early: application exited with status 3 before it answered" },
+        { 0, { OVER }, "ERROR early: the output ends before the response head" },
+        { 0, { OUT("A: b\n"), OVER }, "ERROR early: the output ends inside the response head" },
         { 0, { OUT("A b\n"), OVER }, "ERROR field line without a colon" },
         { 0,
           { OUT("HTTP/1.1 200 OK\r\n\r\n"), OVER },
@@ -252,7 +252,8 @@ static void closed(void **state)
     put_records(&in, answer);
     for (n = 0; n < in.len; n++) {
         const char *want = n >= in.len - 4 ? "END"
-                           : n > 8         ? "ERROR closed before FCGI_END_REQUEST"
+                           : n >= 8 + 6    ? "ERROR closed before FCGI_END_REQUEST"
+                           : n > 8         ? "ERROR the output ends inside the response head"
                                            : "ERROR closed before the answer";
         const char *last;
 
@@ -279,7 +280,7 @@ static void lengths(void **state)
           "HEAD 200 length=5 {Content-Length: 5}\nBODY hello\nERROR the body is longer than its Content-Length" },
         { 0,
           { OUT("Content-Length: 5\n\nhell"), OUT(""), OVER },
-          "HEAD 200 length=5 {Content-Length: 5}\nBODY hell\nERROR the body is shorter than its Content-Length" },
+          "HEAD 200 length=5 {Content-Length: 5}\nBODY hell\nERROR early: the body is shorter than its Content-Length" },
         { 0, { OUT("Content-Length: 0\n\n"), OVER }, "HEAD 200 length=0 {Content-Length: 0}\nEND reusable" },
         { 0,
           { OUT("Content-Length: 0\n\nx"), OVER },
@@ -312,8 +313,12 @@ static void interim(void **state)
         { 0,
           { OUT("Status: 102\n\n"), OUT("Status: 103\n\nStatus: 404\n\n"), OVER },
           "INTERIM 102 {}\nINTERIM 103 {}\nHEAD 404 {}\nEND reusable" },
-        { 0, { OUT("Status: 103\n\n"), OVER }, "INTERIM 103 {}\nERROR the output ends behind an interim response" },
-        { 0, { OUT("Status: 103\n\nA:"), OVER }, "INTERIM 103 {}\nERROR the output ends inside the response head" },
+        { 0,
+          { OUT("Status: 103\n\n"), OVER },
+          "INTERIM 103 {}\nERROR early: the output ends behind an interim response" },
+        { 0,
+          { OUT("Status: 103\n\nA:"), OVER },
+          "INTERIM 103 {}\nERROR early: the output ends inside the response head" },
         { 0, { OUT("Status: 100\n\n"), OVER }, "ERROR 1xx status other than 102 and 103 from a CGI-like application" },
         { 0,
           { OUT("Status: 101\nUpgrade: websocket\n\n"), OVER },

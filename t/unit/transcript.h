@@ -202,7 +202,7 @@ static void tr_event(transcript *t, const pc_event *ev)
     case PC_EV_ERROR:
         TR_CHECK(ev->why != NULL);
         tr_line(t, (int)ev->type);
-        tr_addf(t, ev->overloaded ? "ERROR overloaded: %s" : "ERROR %s", ev->why);
+        tr_addf(t, ev->overloaded ? "ERROR overloaded: %s" : ev->early ? "ERROR early: %s" : "ERROR %s", ev->why);
         return;
     }
     TR_CHECK(!"an event of this type");
