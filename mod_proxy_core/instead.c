@@ -172,8 +172,18 @@ static int serve_file(pc_exchange *x)
 
 static int follow(pc_exchange *x)
 {
-    return pc_turn_follow(x->r, x->instead_data,
-                          !x->msg.body || (!x->body_taken && !x->spool && x->body != PC_BODY_SENT));
+    const pc_instead *in = x->instead_data;
+
+    if (in->kind != PC_FIELD_ACCEL && !pc_body_replayable(x)
+        && (x->body != PC_BODY_SENT || x->bytes_in)) { /* anything else would be another request than the client's */
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
+                      "PXC0801: pool %s: X-Rewrite: some of the request's body was read for this answer and is gone; "
+                      "ProxyCoreRequestBuffering on keeps it",
+                      x->pool->name);
+        apr_table_setn(x->r->notes, "proxy-core-state", "malformed");
+        return HTTP_BAD_GATEWAY;
+    }
+    return pc_turn_follow(x->r, in, x->spool);
 }
 
 static int refuse(pc_exchange *x)

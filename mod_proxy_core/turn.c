@@ -11,6 +11,7 @@
  * this way, and nobody else.
  */
 #include "instead.h"
+#include "replay.h"
 #include "turn.h"
 
 #include "http_core.h"
@@ -242,7 +243,7 @@ static pc_turn *make_turn(request_rec *r, const pc_instead *in)
     return t;
 }
 
-int pc_turn_follow(request_rec *r, const pc_instead *in, int keep_body)
+int pc_turn_follow(request_rec *r, const pc_instead *in, pc_spool *body)
 {
     pc_turn *t = make_turn(r, in);
     apr_table_t *fields_in = r->headers_in;
@@ -258,15 +259,16 @@ int pc_turn_follow(request_rec *r, const pc_instead *in, int keep_body)
     if (t->status || r->method_number != M_GET) {
         forget_conditions(r);
     }
-    if (in->kind == PC_FIELD_ACCEL || !keep_body) {
-        forget_body(r);
-    }
     if (in->kind == PC_FIELD_ACCEL) {
+        forget_body(r);
         ap_internal_redirect(in->uri, r);
     }
     else {
         const char *hostname = r->hostname;
 
+        if (body) {
+            pc_replay(r, body);
+        }
         if (in->host) {
             rename_host(r, in->host);
         }
@@ -279,6 +281,7 @@ int pc_turn_follow(request_rec *r, const pc_instead *in, int keep_body)
 
 void pc_turn_register_hooks(apr_pool_t *p)
 {
+    pc_replay_register();
     ap_register_output_filter(TYPE_FILTER, type_filter, NULL, AP_FTYPE_RESOURCE);
     ap_register_output_filter(FIELDS_FILTER, fields_filter, NULL, AP_FTYPE_PROTOCOL - 1);
     ap_hook_insert_filter(insert_filters, NULL, NULL, APR_HOOK_REALLY_FIRST);

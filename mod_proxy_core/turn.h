@@ -6,14 +6,16 @@
 #ifndef PC_TURN_H
 #define PC_TURN_H
 
+#include "spool.h"
+
 #include "httpd.h"
 
 struct pc_instead; /* instead.h */
 
 /** Let the server answer r as X-Accel-Redirect or X-Rewrite-… said; as a handler.
- *  @param keep_body  the request's body was not touched and goes along
+ *  @param body  X-Rewrite-…: what was read of the request's body, which is all of it; NULL: nothing was
  *  @return OK, or an HTTP status */
-int pc_turn_follow(request_rec *r, const struct pc_instead *in, int keep_body);
+int pc_turn_follow(request_rec *r, const struct pc_instead *in, pc_spool *body);
 /** Answer r with uri, asked for by GET and without the body that r came with. */
 void pc_turn_redirect(request_rec *r, const char *uri);
 /** The pool that X-Rewrite-Backend sent r to, NULL: none. */

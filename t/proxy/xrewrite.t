@@ -9,14 +9,29 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use IO::Compress::Gzip qw(gzip);
 use ProxyCore::Named;
 use ProxyCore::Server;
 use ProxyCore::Util qw(spew);
 
 my %app = map { $_ => ProxyCore::Named->new($_) } ProxyCore::Named->protocols;
 my ($second, $hidden, $off, $cgi) = (ProxyCore::Named->new('http'), ProxyCore::Named->new('http'), ProxyCore::Named->new('http'), ProxyCore::Named->new('fastcgi'));
-my $s = ProxyCore::Server->new(modules => ['include'], conf => (join '', map { $_->conf('ProxyCoreXRewrite on') } values %app)
-    . $second->conf('', name => 'second') . $off->conf('ProxyCoreXSendfile on', name => 'not-on') . $cgi->conf('', name => 'cgi') . <<"CONF");
+my ($buffered, $buffered2) = (ProxyCore::Named->new('http'), ProxyCore::Named->new('fastcgi'));
+my $plain = 'plain ' x 1000;
+gzip(\$plain => \my $gz) or die;
+my $s = ProxyCore::Server->new(modules => [qw(include deflate proxy proxy_http)], conf => (join '', map { $_->conf('ProxyCoreXRewrite on') } values %app)
+    . $second->conf('', name => 'second') . $off->conf('ProxyCoreXSendfile on', name => 'not-on') . $cgi->conf('', name => 'cgi')
+    . $buffered->conf('ProxyCoreXRewrite on', name => 'buffered', pool => "    ProxyCoreRequestBuffering on\n")
+    . $buffered2->conf('ProxyCoreXRewrite on', name => 'buffered2', pool => "    ProxyCoreRequestBuffering on\n") . <<"CONF");
+<Location /old/>
+    ProxyPass http://@{[$second->{backend}->address]}/
+</Location>
+<Location /buffered/gz>
+    SetInputFilter DEFLATE
+</Location>
+<Location /second/gz>
+    SetInputFilter DEFLATE
+</Location>
 <ProxyCore hidden>
     ProxyCoreProtocol http
     ProxyCoreBackend @{[$hidden->{backend}->address]}
@@ -93,9 +108,13 @@ for my $protocol (sort keys %app) {
         is $next->{method}, 'DELETE', 'the method is kept';
         ($res, $next) = turn($app, "X-Rewrite-Backend: hidden\r\n", $hidden, method => 'HEAD');
         is "$next->{method} $res->{body}", 'HEAD ', 'HEAD too';
-        ($res, $next, my $seen2) = turn($app, "X-Rewrite-Backend: hidden\r\n", $hidden, method => 'POST', upload => 'hello', fields => ['Content-Type' => 'a/b']);
-        is "$seen2->{body} $next->{method} $next->{body}", 'hello GET ', 'a body that the first has got: GET without it';
-        is $next->{field}->('Content-Type'), undef, 'nor its type';
+        my $mark = $s->mark;
+        ($res, $next) = turn($app, "X-Rewrite-Backend: hidden\r\n", undef, method => 'POST', upload => 'hello', fields => ['Content-Type' => 'a/b']);
+        is $res->{status}, 502, 'a body that the first has got: 502';
+        ok $s->wait_log(qr/PXC0801: pool $protocol: .*ProxyCoreRequestBuffering on keeps it/, 10, $mark), 'and the log says what to do';
+        ok !$hidden->{backend}->accept(0.05), 'nobody gets half of the request';
+        ($res, $next) = turn($app, "X-Rewrite-Backend: hidden\r\n", $hidden, method => 'POST', upload => '');
+        is "$next->{method} $res->{body}", 'POST the other one', 'an empty body can be had again';
 
         for my $case (['X-Rewrite-URI', 'http://evil/', 'a URL'], ['X-Rewrite-URI', 'y', 'no slash'], ['X-Rewrite-URI', '', 'nothing'], ['X-Rewrite-URI', "/a\tb", 'a tab'],
             ['X-Rewrite-URI', '/' . 'a' x 5000, 'too long'], ['X-Rewrite-Backend', 'nobody', 'an unknown pool'], ['X-Rewrite-Backend', '', 'no pool'],
@@ -113,6 +132,55 @@ for my $protocol (sort keys %app) {
     };
 }
 is $hidden->{backend}->accept(0.1), undef, 'nobody else was asked';
+
+# ProxyCoreRequestBuffering keeps the body, and so does a protocol that needs its length.
+{
+    my $big = join '', map { chr(33 + $_ % 90) } 1 .. 300_000;
+    for my $case (['buffered', $buffered], ['buffered, small', $buffered, 'hello'], ['chunked to a CGI-like', $app{scgi}, $big, 'chunked'], ['chunked and small', $app{fastcgi}, 'hello', 'chunked'],
+        ['chunked and buffered', $buffered, $big, 'chunked'], ['chunked and empty', $buffered, '', 'chunked'])
+    {
+        my ($what, $first, $body, $chunked) = @$case;
+        $body = $big if !defined $body;
+        for my $front (qw(http h2)) {
+            for my $target ([$second, '/second/y'], [$cgi, '/cgi/y'], [$buffered2, '/buffered2/y']) {
+                my ($then, $uri) = @$target;
+                my $f = ProxyCore::Client->start($s, 'PUT', "/$first->{name}/x", front => $front, body => $body, $chunked ? (chunked => 7000) : (),
+                    fields => ['Content-Type' => 'a/b', 'X-Own' => 1]);
+                my $seen = $first->answer("X-Rewrite-URI: $uri\r\n");
+                my $next = $then->answer('', body => 'done', timeout => 10) || {};
+                is $f->finish->{body}, 'done', "$what ($front) to $uri: answered";
+                ok defined $next->{body} && $seen->{body} eq $body && $next->{body} eq $body, 'both have had the same body';
+                is $next->{method}, 'PUT', 'by the same method';
+                is $next->{field} && $next->{field}->('X-Own'), 1, 'with its fields';
+            }
+        }
+    }
+    # Through several turns, to somebody else's handler, to one that does not want it, and with filters in between.
+    my $f = ProxyCore::Client->start($s, 'POST', '/buffered/x', body => $big);
+    $buffered->answer("X-Rewrite-Backend: buffered2\r\n");
+    $buffered2->answer("X-Rewrite-URI: /old/z\r\n");
+    my $conn = $second->{backend}->accept(10);
+    my $req = $conn->read_request;
+    is "$req->{method} $req->{target}", 'POST /z', 'the second turn leads to mod_proxy';
+    ok $req->{body} eq $big, 'which gets the body';
+    $conn->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    is $f->finish->{body}, 'ok', 'and answers';
+    $conn->close;
+    my $c = $s->connect;
+    $c->send("POST /buffered/x HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n$big");
+    $buffered->answer("X-Rewrite-URI: /closed/x\r\n");
+    is $c->read_response->{status}, 403, 'refused: the body is of no use';
+    $c->send("POST /buffered/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    $buffered->answer("X-Accel-Redirect: /nothing\r\n");
+    is $c->read_response->{body}, 'the application', 'the connection goes on with the next request';
+    $c->send("POST /buffered/gz HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: " . length($gz) . "\r\n\r\n$gz");
+    my $seen = $buffered->answer("X-Rewrite-URI: /second/gz\r\n");
+    my $next = $second->answer('', body => 'done', timeout => 10);
+    is "$seen->{body} $next->{body}", "$plain $plain", 'what an input filter has made of a body';
+    is $next->{field}->('Content-Length'), length $plain, 'with its length';
+    is $c->read_response->{body}, 'done', 'answered';
+    $c->close;
+}
 
 # 100-continue: a body that was not invited goes to the application that wants it.
 {
