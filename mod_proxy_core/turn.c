@@ -95,7 +95,8 @@ static apr_status_t type_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     const pc_turn *t = f->ctx;
 
     ap_remove_output_filter(f);
-    r->no_cache = 1;
+    /* For mod_cache alone: r->no_cache would tell the client, too, by an Expires that nobody gave. */
+    apr_table_setn(r->subprocess_env, "no-cache", "1");
     if (t->type && is_success(r, t, bb)) {
         ap_set_content_type(r, t->type);
     }

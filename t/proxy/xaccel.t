@@ -66,6 +66,7 @@ for my $protocol (sort keys %app) {
         ok $res->{body} eq $text, 'its bytes';
         unlike $res->{head}{text}, qr/accel|protected/i, 'no word of it to the client';
         is $res->{head}->h('Content-Length'), length $text, 'its length';
+        is $res->{head}->h('Expires'), undef, 'no Expires, which nobody gave';
         my $etag = $res->{head}->h('ETag');
         ($res) = $ask->('/protected/a.txt', "Content-Disposition: attachment\r\nCache-Control: private\r\nExpires: 0\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
             . "X-Own: 1\r\nETag: \"mine\"\r\nContent-Encoding: gzip\r\nLast-Modified: Thu, 01 Jan 1970 00:00:01 GMT\r\nVary: Cookie\r\nDate: Thu, 01 Jan 1970 00:00:01 GMT\r\n");

@@ -73,6 +73,7 @@ for my $protocol (sort keys %app) {
     subtest $protocol => sub {
         my ($res, $next, $seen) = turn($app, "X-Rewrite-URI: /second/y\r\nSet-Cookie: a=1\r\nX-Own: 1\r\nCache-Control: private\r\n", $second);
         is $res->{body}, 'the other one', 'another application answers';
+        is $res->{head}->h('Expires'), undef, 'nothing is said of caching that nobody said';
         is $next->{target}, '/second/y?q=1', 'asked for the new path with the old query';
         is $res->{head}->h('Content-Type'), 'a/b', 'its type';
         is $res->{head}->h($_), undef, "$_ of the first is gone" for qw(X-Own Cache-Control X-Rewrite-URI);
