@@ -466,6 +466,23 @@ static void check_name(check *c, server_rec *s, const ap_directive_t *node)
     }
 }
 
+/** A handler's name that is nearly one of ours: httpd would serve the file instead, a script as its source. */
+static void check_handler(check *c, server_rec *s, const ap_directive_t *node)
+{
+    static const apr_size_t own = sizeof(HANDLER_PREFIX) - 2; /* without the colon */
+    const char *args = node->args, *word;
+
+    (void)s;
+    if (apr_cstr_casecmp(node->directive, "SetHandler") && apr_cstr_casecmp(node->directive, "AddHandler")) {
+        return;
+    }
+    word = ap_getword_conf(c->ptemp, &args);
+    if (!apr_cstr_casecmpn(word, HANDLER_PREFIX, own) && word[own] && word[own] != ':'
+        && apr_cstr_casecmp(word, "proxy-core-status")) {
+        complain(c, place_of(c, node), "there is no handler '%s'; accepted: proxy-core:NAME, proxy-core-status", word);
+    }
+}
+
 static void check_role(check *c, server_rec *s, const ap_directive_t *node)
 {
     const char *wrong = pc_roles_check_node(c->ptemp, s, node);
@@ -503,6 +520,7 @@ int pc_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     make_visible(&c);
     note_authorizers(&c);
     each_node(&c, main_server, ap_conftree, check_name);
+    each_node(&c, main_server, ap_conftree, check_handler);
     each_node(&c, main_server, ap_conftree, check_role);
     return c.failed ? HTTP_INTERNAL_SERVER_ERROR : OK;
 }

@@ -16,10 +16,13 @@
 #include "route.h"
 #include "script.h"
 
+#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_log.h"
 #include "http_protocol.h"
+#include "http_request.h"
+#include "mod_core.h"
 
 #include <string.h>
 
@@ -264,4 +267,29 @@ apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const 
         ADD(fields, "X-Sendfile-Type", "X-Sendfile");
     }
     return fields;
+}
+
+int pc_http_last_hop(request_rec *r)
+{
+    const char *value = apr_table_get(r->headers_in, "Max-Forwards");
+    apr_int64_t n;
+    char *end;
+    int rc;
+
+    if (!value || !apr_isdigit(*value)) {
+        return DECLINED;
+    }
+    n = apr_strtoi64(value, &end, 10);
+    if (*end) {
+        return DECLINED;
+    }
+    if (n > 0) {
+        apr_table_setn(r->headers_in, "Max-Forwards", apr_psprintf(r->pool, "%" APR_INT64_T_FMT, n - 1));
+        return DECLINED;
+    }
+    if ((rc = ap_discard_request_body(r)) != OK) {
+        return rc;
+    }
+    ap_allow_standard_methods(r, MERGE_ALLOW, M_GET, M_POST, M_PUT, M_PATCH, M_DELETE, M_OPTIONS, -1);
+    return ap_send_http_options(r);
 }

@@ -96,6 +96,10 @@ static int handler(request_rec *r)
     if (rc != OK) {
         return rc;
     }
+    if (r->method_number == M_OPTIONS && !(route->pool->codec->flags & PC_CODEC_CGI)
+        && (rc = pc_http_last_hop(r)) != DECLINED) {
+        return rc;
+    }
     if (route->role == PC_ROLE_FILTER && (rc = pc_filter_open(r, route)) != OK) {
         return rc;
     }

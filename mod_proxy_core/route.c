@@ -250,8 +250,14 @@ static int pool_name(request_rec *r, const char **name, const pc_dir_conf **pass
         *name = rest + 1;
         return is_rewritten(r) ? follow_rewrite(r) : OK;
     }
-    if (*rest) {
-        return DECLINED; /* proxy-core-status */
+    if (!strcmp(rest, "-status")) {
+        return DECLINED;
+    }
+    if (*rest) { /* a slip of the pen, behind which the file itself would be sent, a script as its source */
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "PXC0850: there is no handler '%s' for %s; write " HANDLER ":NAME or " HANDLER "-status",
+                      ap_escape_logitem(r->pool, r->handler), r->uri);
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!(*pass = pc_route_pass(r, PC_PASS_SERVES))) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,

@@ -49,6 +49,10 @@ int pc_route_authorizer(request_rec *r, const pc_dir_conf *guard, pc_route **rou
 /** The request-target, escaped, as an HTTP backend gets it. @return NULL: it has bytes that cannot be sent on */
 const char *pc_http_target(request_rec *r, const pc_route *route);
 
+/** Max-Forwards of an OPTIONS request (RFC 9110, 7.6.2): one less for the backend, or the answer of whom it ends at.
+ *  @return DECLINED: it goes on */
+int pc_http_last_hop(request_rec *r);
+
 /** The CGI meta-variables (RFC 3875, 4.1; handler-facts 2.8) for PC_CODEC_CGI codecs, without CONTENT_LENGTH and
  *  CONTENT_TYPE's length twin: content_length >= 0 adds CONTENT_LENGTH, -1 leaves it out.
  *  @return array of pc_field in r->pool, or NULL: rewriting failed, and that was logged */

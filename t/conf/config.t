@@ -298,6 +298,11 @@ bad 'a pass to an unknown pool', pool() . "\n<Location /x>\nProxyCorePass other\
     qr/t\.conf:\d+: ProxyCorePass other: there is no <ProxyCore other>; known are: app/;
 bad "$_ of an unknown pool", "<Location /x>\n$_\n</Location>", qr/there is no <ProxyCore other>; known are: none/
     for 'SetHandler proxy-core:other', 'AddHandler proxy-core:other .x';
+bad "a handler that is nearly one: $_", pool() . "\n<Location /x>\n$_\n</Location>",
+    qr/there is no handler '[^']+'; accepted: proxy-core:NAME, proxy-core-status/
+    for 'SetHandler proxy-core-app', 'SetHandler Proxy-Core/app', 'AddHandler proxy-coreapp .x', 'SetHandler proxy-core-statsu';
+good "a handler: $_", pool() . "\n<Location /x>\n$_\n</Location>"
+    for 'SetHandler proxy-core:APP', 'SetHandler proxy-core-status', 'SetHandler proxy-core', 'SetHandler "%{tolower:PROXY-CORE}"';
 bad 'a rewrite rule to an unknown pool', "RewriteEngine on\nRewriteRule ^/x - [L,H=proxy-core:other]", qr/there is no <ProxyCore other>/;
 bad 'a pool of another virtual host', "<VirtualHost *:1>\n" . pool() . "\n</VirtualHost>\n<VirtualHost *:2>\nProxyCorePass app\n</VirtualHost>",
     qr/there is no <ProxyCore app>/;

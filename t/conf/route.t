@@ -115,6 +115,8 @@ spew("$root/inline/x.html", 'local');
 spew("$root/inline/.htaccess", "ProxyCorePass http://127.0.0.1:1\n");
 spew("$root/other/x.html", 'local');
 spew("$root/other/.htaccess", "SetHandler proxy-core:http://127.0.0.1:1\n");
+spew("$root/slip/x.html", 'source');
+spew("$root/slip/.htaccess", "SetHandler proxy-core-app\n");
 spew("$root/secret/x.html", 'local');
 spew("$root/secret/.htaccess", qq{ProxyCorePass fcgi\nProxyCoreSetEnv LEAK "%{file:/etc/passwd}"\n});
 spew("$root/unknown/x.html", 'local');
@@ -154,6 +156,18 @@ is line('http://localhost/app/x?q'), 'GET /x?q', 'absolute-form';
 is $s->request('OPTIONS', '*')->{status}, 200, 'OPTIONS * is httpd\'s own';
 isnt line('/whole/x', method => 'TRACE'), 'TRACE /whole/x', 'TRACE does not reach the backend';
 
+# How far an OPTIONS request goes (RFC 9110, 7.6.2); another method's Max-Forwards is the client's own affair.
+for (['OPTIONS', 7, 6], ['OPTIONS', 1, 0], ['OPTIONS', 'x', 'x'], ['OPTIONS', '9' x 30, qr/^[0-9]+$/], ['GET', 0, 0]) {
+    my ($method, $sent, $arrives) = @$_;
+    my ($seen) = $s->request($method, '/whole/x', fields => ['Max-Forwards' => $sent])->{body} =~ /^Max-Forwards: (\S+)/m;
+    like $seen || 0, ref $arrives ? $arrives : qr/^\Q$arrives\E$/, "$method, Max-Forwards: $sent";
+}
+{
+    my $res = $s->request('OPTIONS', '/whole/x', fields => ['Max-Forwards' => 0], body => 'abc');
+    is "$res->{status} [$res->{body}]", '200 []', 'OPTIONS that may not go further is answered here';
+    like $res->{head}->h('Allow') || '', qr/OPTIONS/, 'with Allow';
+}
+
 # ---------------------------------------------------------------- sections
 is line('/whole/static/file.txt'), 200, 'ProxyCorePass off in an inner section: the file';
 is line('/whole/static/none'), 404, 'and nothing but files';
@@ -176,6 +190,8 @@ like $s->log_since($mark), qr{ProxyCorePass http://127\.0\.0\.1:1: an address ma
 $mark = $s->mark;
 is line('/other/x.html'), 500, 'so is one in a handler';
 like $s->log_since($mark), qr/PXC0201: this server has no <ProxyCore http:/, 'and why';
+is line('/slip/x.html'), 500, 'a handler that is nearly one of ours: not the file, which may be a script';
+like $s->log_since($mark), qr/PXC0850: there is no handler 'proxy-core-app'/, 'and why';
 is line('/unknown/x.html'), 500, 'an unknown pool';
 is line('/secret/x.html'), 500, 'an expression in .htaccess may not read files';
 is line('/rewritten/a'), 'GET /whole/b', 'rewrite rules in .htaccess may lead to a location';

@@ -3,7 +3,7 @@
 #
 # Behind 101: bytes both ways, with and without a thread, over TLS; early bytes, back pressure, ends of each side, times,
 # and a child that is stopping.
-# F20 D18 F24
+# D18 F24
 use strict;
 use warnings;
 use FindBin;

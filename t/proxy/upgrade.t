@@ -2,7 +2,7 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
 # Upgrade: what a backend is offered, what it may answer, and what becomes of everything else.
-# F20 CVE-2019-17567
+# CVE-2019-17567
 use strict;
 use warnings;
 use FindBin;

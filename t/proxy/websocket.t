@@ -3,7 +3,7 @@
 #
 # WebSockets with programs that others wrote: python3-websockets as client and as server, over HTTP/1.1, TLS and HTTP/2
 # (extended CONNECT, RFC 8441), and the demonstration's echo server.
-# F20
+# D18
 use strict;
 use warnings;
 use FindBin;
