@@ -234,7 +234,7 @@ void pc_answer_head(pc_exchange *x, const pc_head *head)
         pc_hold_begin(x);
     }
     x->state = PC_STATE_STREAMING;
-    pc_upstream_learn(x->pool, x->lease.index, x->head_at - x->last_write < PC_PATIENCE);
+    pc_upstream_learn(x->pool, x->lease.index, x->head_at - x->last_write < pc_upstream_patience(x->pool));
     if (x->body == PC_BODY_EXPECTED) { /* answered without wanting the body */
         x->body = PC_BODY_STOPPED;
         x->c->keepalive = AP_CONN_CLOSE; /* before the head is made */

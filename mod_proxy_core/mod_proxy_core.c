@@ -33,17 +33,41 @@
 /** The same for a place in a queue that moves quickly: a few answers long. */
 #define QUEUE_WAIT apr_time_from_msec(10)
 
+static int is_script(const pc_exchange *x)
+{
+    return x->codec == &pc_cgi_codec;
+}
+
+/* How long is a moment? 0: no time at all. That a backend may answer soon has been seen to by the first read (reply.c); a
+ * script's answer is waited for here, and then its end, which mostly follows. */
+static apr_interval_time_t moment_of(const pc_exchange *x)
+{
+    if (x->want & PC_WANT_WAKE) {
+        return QUEUE_WAIT;
+    }
+    if (x->want & (PC_WANT_CLIENT_READ | PC_WANT_BACKEND_WRITE)) {
+        return SHORT_WAIT;
+    }
+    if (is_script(x) && (x->state == PC_STATE_CONNECTING || x->state == PC_STATE_AWAITING)) {
+        return PC_SCRIPT_PATIENCE;
+    }
+    return is_script(x) || x->state == PC_STATE_CONNECTING ? SHORT_WAIT : 0;
+}
+
 /* Something is likely to happen before the way to the listener and back is worth it. @return 1: it has */
 static int wait_a_moment(pc_exchange *x)
 {
+    apr_interval_time_t moment = moment_of(x);
     int happened;
 
-    if ((!(x->want & (PC_WANT_CLIENT_READ | PC_WANT_BACKEND_WRITE | PC_WANT_WAKE)) && x->state != PC_STATE_CONNECTING)
-        || !pc_upstream_quick(x->pool) || !pc_thread_may_wait()) {
+    if (!moment || !pc_upstream_quick(x->pool) || !pc_thread_may_wait()) {
         return 0;
     }
-    happened = x->want == PC_WANT_WAKE ? pc_nap(x, QUEUE_WAIT) : pc_drive_wait(x, SHORT_WAIT);
+    happened = x->want == PC_WANT_WAKE ? pc_nap(x, moment) : pc_drive_wait(x, moment);
     pc_thread_waited();
+    if (!happened && is_script(x) && x->state == PC_STATE_AWAITING) {
+        pc_upstream_learn(x->pool, x->lease.index, 0);
+    }
     return happened;
 }
 
@@ -58,7 +82,7 @@ static int run_parkable(pc_exchange *x)
             }
             continue;
         }
-        if (x->state == PC_STATE_AWAITING) {
+        if (!is_script(x) && x->state == PC_STATE_AWAITING) {
             pc_upstream_learn(x->pool, x->lease.index, 0);
         }
         if (pc_park(x)) {

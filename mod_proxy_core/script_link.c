@@ -15,7 +15,6 @@
 #include "apr_strings.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -58,16 +57,13 @@ int pc_script_leased(const pc_lease *lease)
 
 /* ------------------------------------------------------------------ the link */
 
+/* It never waits: how long a thread should is said in mod_proxy_core.c. */
 static ssize_t recv_output(pc_link *link, void *buf, apr_size_t size, int wait)
 {
     script_data *d = link->data;
-    struct pollfd p = { link->fd, POLLIN, 0 };
     ssize_t n;
 
-    if (wait && poll(&p, 1, (int)apr_time_as_msec(PC_PATIENCE)) == 0) {
-        errno = EAGAIN;
-        return -1;
-    }
+    (void)wait;
     do {
         n = read(link->fd, buf, size);
     } while (n == -1 && errno == EINTR);

@@ -9,6 +9,7 @@
  */
 #include "upstream.h"
 #include "clock.h"
+#include "protocols/cgi.h"
 
 #include "apr_atomic.h"
 #include "apr_strings.h"
@@ -449,6 +450,11 @@ int pc_upstream_quick(const pc_pool_conf *pool)
         }
     }
     return 0;
+}
+
+apr_interval_time_t pc_upstream_patience(const pc_pool_conf *pool)
+{
+    return pool->codec == &pc_cgi_codec ? PC_SCRIPT_PATIENCE : PC_PATIENCE;
 }
 
 void pc_upstream_learn(const pc_pool_conf *pool, int backend, int quick)

@@ -16,6 +16,8 @@
 
 /** How long a receiving call may wait in a thread before the exchange is parked. */
 #define PC_PATIENCE apr_time_from_msec(3)
+/** The same for a script, which is a new process each time: what one takes where many are started at once. */
+#define PC_SCRIPT_PATIENCE apr_time_from_msec(30)
 
 typedef struct pc_link pc_link;
 
@@ -95,7 +97,9 @@ void pc_link_close(pc_link *link);
 int pc_upstream_patient(const pc_pool_conf *pool, int backend);
 /** @return 0: none of the pool's backends has answered quickly of late */
 int pc_upstream_quick(const pc_pool_conf *pool);
-/** An answer began within PC_PATIENCE (quick) or not. */
+/** How soon an answer must begin to be a quick one: PC_PATIENCE or PC_SCRIPT_PATIENCE. */
+apr_interval_time_t pc_upstream_patience(const pc_pool_conf *pool);
+/** An answer began so soon (quick) or not. */
 void pc_upstream_learn(const pc_pool_conf *pool, int backend, int quick);
 
 #endif /* PC_UPSTREAM_H */
