@@ -24,7 +24,8 @@ int pc_filter_open(request_rec *r, pc_route *route)
                       route->pool->name, r->uri);
         return route->check_local ? HTTP_NOT_FOUND : HTTP_INTERNAL_SERVER_ERROR;
     }
-    rv = apr_file_open(&route->data, r->filename, APR_FOPEN_READ | APR_FOPEN_BINARY, 0, r->pool);
+    /* it may be a FIFO by now, which must not be waited for */
+    rv = apr_file_open(&route->data, r->filename, APR_FOPEN_READ | APR_FOPEN_BINARY | APR_FOPEN_NONBLOCK, 0, r->pool);
     if (rv == APR_SUCCESS) { /* of what was opened: it may be another one by now */
         rv = apr_file_info_get(&finfo, APR_FINFO_SIZE | APR_FINFO_MTIME | APR_FINFO_TYPE, route->data);
     }

@@ -46,6 +46,7 @@ APLOG_USE_MODULE(proxy_core);
 
 #define PERCHES_KEPT 256
 #define READY_FDS 64
+#define FIRE_AGAIN apr_time_from_msec(20)
 
 typedef struct pc_perch pc_perch;
 struct pc_perch {
@@ -91,10 +92,18 @@ static void perch_close(pc_perch *p)
     free(p);
 }
 
+/* @return 0: the kernel does not take it now (no memory, or too many descriptors are watched) */
+static int perch_fire(pc_exchange *x)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data = { .fd = x->perch->ready } };
+
+    apr_atomic_set32(&x->woken, 1);
+    return pc_nap_end(x) || epoll_ctl(x->perch->epfd, EPOLL_CTL_ADD, x->perch->ready, &ev) == 0 || errno == EEXIST;
+}
+
 static apr_time_t on_alarm(void *exchange)
 {
-    pc_perch_fire(exchange);
-    return 0;
+    return perch_fire(exchange) ? 0 : pc_now() + FIRE_AGAIN;
 }
 
 static pc_perch *perch_make(void)
@@ -172,11 +181,8 @@ int pc_perch_fd(pc_exchange *x)
 
 void pc_perch_fire(pc_exchange *x)
 {
-    struct epoll_event ev = { .events = EPOLLIN, .data = { .fd = x->perch->ready } };
-
-    apr_atomic_set32(&x->woken, 1);
-    if (!pc_nap_end(x)) {
-        (void)epoll_ctl(x->perch->epfd, EPOLL_CTL_ADD, x->perch->ready, &ev);
+    if (!perch_fire(x)) { /* else it would wait for something else to happen, or for ever */
+        (void)pc_alarm_set(&x->perch->alarm, pc_now() + FIRE_AGAIN);
     }
 }
 

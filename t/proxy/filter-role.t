@@ -7,17 +7,19 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use POSIX ();
 use Test::More;
 
 use ProxyCore::Backend;
 use ProxyCore::FCGI qw(read_record fcgi_answer FCGI_BEGIN_REQUEST FCGI_PARAMS FCGI_STDIN);
 use ProxyCore::Server;
-use ProxyCore::Util qw(spew);
+use ProxyCore::Util qw(spew slurp poll_until);
 
 my $f = ProxyCore::Backend->new;
 my $s = ProxyCore::Server->new(conf => '');
 my $root = $s->docroot;
 $s->{conf} = <<"CONF";
+CustomLog logs/seen "%U %s"
 <ProxyCore f>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend @{[$f->address]}
@@ -129,8 +131,39 @@ $c = $s->connect;
 $c->send("GET /huge.flt HTTP/1.1\r\nHost: a\r\n\r\n");
 $b = $f->accept;
 $c->close;
+ok +(poll_until { (slurp($s->dir . '/logs/seen') || '') =~ m{^/huge\.flt}m } 20), 'it is noticed while nobody reads';
 my $got = length $b->read_all(5);
 ok $b->eof, 'the client leaves: so does the connection';
 cmp_ok $got, '<', 20_000_000, 'and not all was sent';
+
+# A FIFO is no file, also when it has taken a file's place since httpd looked: nobody waits for it to be written to.
+POSIX::mkfifo("$root/fifo", 0666) or die "mkfifo: $!";
+link "$root/fifo", "$root/fifo.flt";
+is $s->get('/fifo.flt')->{status}, 403, 'a FIFO: refused';
+$f->stop;
+my $test = $$;
+my $swapper = fork;
+die "fork: $!" if !defined $swapper;
+if (!$swapper) {
+    while (getppid == $test) {
+        for my $what ('x.flt', 'fifo') {
+            link "$root/$what", "$root/next";
+            rename "$root/next", "$root/swapped.flt";
+            unlink "$root/next"; # the same file under both names is left alone
+        }
+    }
+    POSIX::_exit(0);
+}
+my (%seen, $late);
+for my $n (1 .. 20_000) {
+    last if $n > 400 && $seen{503} && $seen{403};
+    my $status = $s->get('/swapped.flt', timeout => 20)->{status} || 'none';
+    $seen{$status}++;
+    last if $late = $status !~ /^(?:403|404|500|503)$/;
+}
+kill 'KILL', $swapper;
+waitpid $swapper, 0;
+ok !$late, 'a file that becomes a FIFO: every request is answered' or diag explain \%seen;
+ok $seen{503} && $seen{403}, 'some have found the file, some the FIFO' or diag explain \%seen;
 $s->stop;
 done_testing;
