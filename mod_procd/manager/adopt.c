@@ -2,6 +2,7 @@
 /* Processes that a manager before this one has started. Only the manager's half of the table is believed, which nobody
  * else can write, and of a pid only that its start time is the one in the table. */
 #include "manager.h"
+#include "proc_stat.h"
 #include "script.h"
 
 #include <errno.h>
@@ -13,29 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The second field is the program's name in parentheses and may hold anything, so count from the last parenthesis. */
 uint64_t process_start_ticks(pid_t pid)
 {
-    char path[40], text[1024], *at;
-    ssize_t n;
-    int fd;
+    proc_stat s;
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd == -1) {
-        return 0;
-    }
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (n <= 0) {
-        return 0;
-    }
-    text[n] = '\0';
-    at = strrchr(text, ')');
-    for (int field = 3; at && field <= 22; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    return at ? strtoull(at + 1, NULL, 10) : 0;
+    return proc_stat_read(&s, pid) == 0 ? s.start_ticks : 0;
 }
 
 /* It is looked at before it is opened: its process can put anything there meanwhile, also what must not be opened. */

@@ -5,6 +5,7 @@
  * A process is gone when its process group is empty: a master that ends leaves no workers behind. After an end that was
  * asked for the rest has until the stop timeout, after any other it is killed at once, because it still accepts. */
 #include "manager.h"
+#include "proc_stat.h"
 #include "script.h"
 
 #include <ctype.h>
@@ -424,24 +425,10 @@ int process_only_zombies(pid_t pgid)
     int alive = 0;
 
     while (dir && !alive && (e = readdir(dir))) {
-        char path[280], text[512], *at, state;
-        long ppid, pgrp;
-        ssize_t n;
-        int fd;
+        proc_stat s;
 
-        if (!isdigit((unsigned char)e->d_name[0])) {
-            continue;
-        }
-        snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
-        if (fd != -1) {
-            close(fd);
-        }
-        text[n > 0 ? n : 0] = '\0';
-        at = strrchr(text, ')');
-        alive = at && sscanf(at + 1, " %c %ld %ld", &state, &ppid, &pgrp) == 3 && pgrp == (long)pgid && state != 'Z'
-                && state != 'X';
+        alive = isdigit((unsigned char)e->d_name[0]) && proc_stat_read_name(&s, e->d_name) == 0 && s.group == pgid
+                && s.state != 'Z' && s.state != 'X';
     }
     if (dir) {
         closedir(dir);

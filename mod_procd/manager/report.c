@@ -2,6 +2,7 @@
 /* The state of groups and processes as records (ctl_text.h), for procctl. */
 #include "ctl_text.h"
 #include "manager.h"
+#include "proc_stat.h"
 #include "script.h"
 
 #include <arpa/inet.h>
@@ -56,27 +57,12 @@ static void value(procd_blob *b, const char *key, const char *format, ...)
 /* Of the main process: resident kilobytes and milliseconds of processor time. */
 static void usage_of(pid_t pid, long *rss_kb, long *cpu_ms)
 {
-    char path[40], text[1024], *at;
-    unsigned long user, system;
-    long pages;
-    ssize_t n;
-    int fd;
+    proc_stat s;
 
     *rss_kb = *cpu_ms = 0;
-    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd != -1) {
-        close(fd);
-    }
-    text[n > 0 ? n : 0] = '\0';
-    at = strrchr(text, ')');
-    if (at
-        && sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
-                  &user, &system, &pages)
-               == 3) {
-        *rss_kb = pages * (sysconf(_SC_PAGESIZE) / 1024);
-        *cpu_ms = (long)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+    if (proc_stat_read(&s, pid) == 0) {
+        *rss_kb = (long)(s.resident_pages * (sysconf(_SC_PAGESIZE) / 1024));
+        *cpu_ms = (long)((s.user_ticks + s.system_ticks) * 1000 / sysconf(_SC_CLK_TCK));
     }
 }
 

@@ -5,6 +5,7 @@
  * Memory and processor time are those of the process and of all that descend from it, so that a master whose children do
  * the work is seen as a whole. */
 #include "manager.h"
+#include "proc_stat.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -55,20 +56,11 @@ static uint64_t memory_of(pid_t pid, int pss)
 /* Its own and that of children it has waited for. */
 static int64_t cpu_of(pid_t pid)
 {
-    char text[1024], *at;
-    unsigned long user, system;
-    long waited_user, waited_system;
+    proc_stat s;
 
-    read_proc(pid, "stat", text, sizeof(text));
-    at = strrchr(text, ')');
-    if (!at
-        || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &user, &system, &waited_user,
-                  &waited_system)
-               != 4) {
-        return 0;
-    }
-    return (int64_t)(user + system + (unsigned long)waited_user + (unsigned long)waited_system) * 1000
-           / sysconf(_SC_CLK_TCK);
+    return proc_stat_read(&s, pid) != 0 ? 0
+                                        : (s.user_ticks + s.system_ticks + s.waited_user_ticks + s.waited_system_ticks)
+                                              * 1000 / sysconf(_SC_CLK_TCK);
 }
 
 /* A process and what descends from it. @return how many */
