@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 #define PROCD_WIRE_MAGIC 0x50524344u /* "PRCD" */
-#define PROCD_WIRE_VERSION 4
+#define PROCD_WIRE_VERSION 5
 #define PROCD_WIRE_FDS 200 /* descriptors in one message */
 #define PROCD_INIT_FDS 6   /* of PROCD_MSG_INIT */
 #define PROCD_CONTROL_FD 3 /* where the manager finds its end */
@@ -24,8 +24,8 @@
 typedef enum procd_message_type {
     /* parent to manager */
     PROCD_MSG_INIT =
-        1, /* fds: manager's half, children's half, ring to read, event to write, where children ask for scripts, and where
-                           they pass lines on */
+        1, /* fds: manager's half, children's half, ring to read, event to write, and the listening sockets of two doors:
+                           that for scripts and that for lines */
     PROCD_MSG_LISTEN,  /* fds: listening sockets, numbered on from the last message since the last CONFIG */
     PROCD_MSG_CONFIG,  /* value: generation; fds: configuration, then error logs */
     PROCD_MSG_PREPARE, /* a new CONFIG should follow within the lease, or httpd is gone */
@@ -108,16 +108,26 @@ int procd_blob_from_fd(procd_blob *blob, int fd);
 int procd_blob_next(const procd_blob *blob, size_t *at, uint32_t *tag, const char **bytes, size_t *len);
 void procd_blob_free(procd_blob *blob);
 
+/* ------------------------------------------------------------------ doors: how httpd's children reach the manager */
+
+/*
+ * A listening SOCK_SEQPACKET socket, which the parent keeps as long as the tables: who connects while a manager has died
+ * is let in by the next. Children hold a descriptor through which one can connect, and nothing else can be done with it.
+ */
+
+/** In the parent; `in`: a directory for files that last no longer than this call. @return 0, or -1 and errno */
+int procd_door_make(const char *in, int *door, int *listener);
+/** In a child: a connection, which does not block. @return -1 and errno (EAGAIN: too many wait) */
+int procd_door_knock(int door);
+
 /* ------------------------------------------------------------------ scripts (CGI), between httpd's children and the manager */
 
 /*
- * All children hold one end of a SOCK_SEQPACKET pair, which the parent keeps as long as the tables: what was sent while a
- * manager died is read by the next. A request is one message: its head, then strings that end in NUL, the script's path
+ * Each request has a connection of its own. It is one message: its head, then strings that end in NUL, the script's path
  * first, then arguments, then the environment. What is longer than PROCD_SCRIPT_INLINE comes in a sealed memfd.
  *
- * With it comes the manager's end of a socket pair that is this request's own. The answer comes there, with the
- * descriptors; the child says there that it needs the script no more (PROCD_SCRIPT_DONE). Its end without that word ends
- * the script.
+ * The answer comes there, with the descriptors; the child says there that it needs the script no more (PROCD_SCRIPT_DONE).
+ * Its end without that word ends the script.
  */
 #define PROCD_SCRIPT_INLINE 60000
 #define PROCD_SCRIPT_MAX (1u << 20)          /* bytes of all strings */
@@ -164,12 +174,11 @@ typedef struct procd_script_answer_message {
 
 /** Pure. @return NULL: *s is filled in and points into bytes; else what is wrong */
 const char *procd_script_parse(procd_script *s, const procd_script_head *head, const char *bytes, size_t len);
-/** Send without blocking; `control` goes along. @return 0, or -1 and errno (EAGAIN: the manager is behind) */
-int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len, int control);
+/** Send without blocking. @return 0, or -1 and errno */
+int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len);
 /** Receive without blocking. The strings are in *bytes, which is `buf` (PROCD_SCRIPT_INLINE long) or, from a memfd,
- *  malloc'ed memory that the caller frees. @return 1; 0 at the end; -1 and errno (EPROTO: not a request, and *control is
- *  -1) */
-int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes, int *control);
+ *  malloc'ed memory that the caller frees. @return 1; 0 at the end; -1 and errno (EPROTO: not a request) */
+int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes);
 /** @return 0, or -1 and errno */
 int procd_script_answer_send(int control, const procd_script_answer_message *answer, const int *fds, int n_fds);
 /** fds: output, input; -1 for what did not come. @return 1; 0 the manager is gone; -1 and errno (EAGAIN: not yet) */
@@ -179,8 +188,8 @@ int procd_script_answer_receive(int control, procd_script_answer_message *answer
 
 /*
  * What an application writes to its standard error by way of its protocol is seen by a child of httpd. Where it belongs
- * into a file for each host (SpawnErrorLog with %{SERVER_NAME}) it is passed on, a line in a message, over a SOCK_SEQPACKET
- * pair of its own: a flood of lines must not keep anybody from starting a script.
+ * into a file for each host (SpawnErrorLog with %{SERVER_NAME}) it is passed on, a line in a message, over a connection that
+ * the child keeps, through a door of its own: a flood of lines must not keep anybody from starting a script.
  */
 #define PROCD_LINE_MAX 4096
 #define PROCD_LINE_HOST_MAX 255

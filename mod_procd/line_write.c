@@ -5,18 +5,61 @@
 #include "http_main.h"
 #include "apr_atomic.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 APLOG_USE_MODULE(procd);
 
 #define COMPLAIN_SECONDS 10
 
-static int channel = -1;
+static int door = -1;
+static int channel = -1; /* this child's connection; its number never changes */
+static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
 static apr_uint32_t dropped, complained; /* since the last complaint; when that was, in seconds */
 
-void procd_line_child_init(int line_fd)
+void procd_line_child_init(int line_door)
 {
-    channel = line_fd;
+    door = line_door;
+    channel = door == -1 ? -1 : procd_door_knock(door);
+}
+
+static int is_connected(void)
+{
+    struct pollfd p = { .fd = channel };
+
+    return poll(&p, 1, 0) == 0;
+}
+
+/* The manager it led to is gone. Threads that use the number meanwhile have the old one or the new one. */
+static int connect_again(void)
+{
+    int fd, rv = 0;
+
+    pthread_mutex_lock(&connecting);
+    if (!is_connected()) {
+        fd = procd_door_knock(door);
+        rv = fd == -1 ? -1 : dup3(fd, channel, O_CLOEXEC);
+        if (fd != -1) {
+            close(fd);
+        }
+    }
+    pthread_mutex_unlock(&connecting);
+    return rv == -1 ? -1 : 0;
+}
+
+static int pass_on(int row, pid_t pid, const procd_line *line)
+{
+    if (channel == -1) {
+        return -1;
+    }
+    if (procd_line_send(channel, (apr_uint32_t)row, pid, line) == 0) {
+        return 0;
+    }
+    return errno != EAGAIN && connect_again() == 0 ? procd_line_send(channel, (apr_uint32_t)row, pid, line) : -1;
 }
 
 /* One of the threads does it for all. */
@@ -40,7 +83,7 @@ static apr_status_t procd_line_write(procd_group *g, pid_t pid, const char *host
     if (row < 0 || !procd_client_tables.manager || !procd_client_tables.manager->groups[row].log_by_host) {
         return APR_ENOTIMPL;
     }
-    if (channel == -1 || procd_line_send(channel, (apr_uint32_t)row, pid, &line) != 0) {
+    if (pass_on(row, pid, &line) != 0) {
         apr_atomic_inc32(&dropped);
     }
     if (apr_atomic_read32(&dropped)) {

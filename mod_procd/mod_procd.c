@@ -279,8 +279,8 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
         return;
     }
     procd_client_child_init(s, r->ring_fd, r->event_fd);
-    procd_script_child_init(r->script_fd);
-    procd_line_child_init(r->line_fd);
+    procd_script_child_init(r->script_door);
+    procd_line_child_init(r->line_door);
     if (getpid() == r->owner) {
         return; /* -X: child and parent are one */
     }
@@ -288,8 +288,8 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     close_fd(r->manager_table_fd);
     close_fd(r->children_table_fd);
     close_fd(r->config_fd);
-    close_fd(r->script_manager_fd);
-    close_fd(r->line_manager_fd);
+    close_fd(r->script_listener);
+    close_fd(r->line_listener);
     close_fd(r->ring_manager_fd);
     close_fd(r->event_manager_fd);
     for (int i = 0; i < PROCD_LISTENERS_MAX; i++) {

@@ -64,9 +64,23 @@ procd_retained *procd_retained_get(void)
 
 static void forget_fds(procd_retained *r)
 {
-    r->control_fd = r->manager_table_fd = r->children_table_fd = -1;
+    r->manager_table_fd = r->children_table_fd = -1;
     r->ring_fd = r->ring_manager_fd = r->event_fd = r->event_manager_fd = -1;
-    r->script_fd = r->script_manager_fd = r->line_fd = r->line_manager_fd = -1;
+    r->script_door = r->script_listener = r->line_door = r->line_listener = -1;
+}
+
+static void close_fds(procd_retained *r)
+{
+    const int fds[] = { r->manager_table_fd, r->children_table_fd, r->ring_fd,     r->ring_manager_fd,
+                        r->event_fd,         r->event_manager_fd,  r->script_door, r->script_listener,
+                        r->line_door,        r->line_listener };
+
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        if (fds[i] != -1) {
+            close(fds[i]);
+        }
+    }
+    forget_fds(r);
 }
 
 /* What another version of this module left: only its manager is known, which ends by itself when nobody speaks to it. */
@@ -92,6 +106,7 @@ static procd_retained *create_retained(void)
     r->size = sizeof(*r);
     r->owner = getpid();
     r->config_fd = -1;
+    r->control_fd = -1;
     forget_fds(r);
     return r;
 }
@@ -205,7 +220,7 @@ static int start_manager(procd_retained *r, apr_pool_t *p, apr_int64_t delay_ms)
     const char *path = procd_manager_path(p, main_server);
     int pair[2];
     int fds[PROCD_INIT_FDS] = { r->manager_table_fd, r->children_table_fd, r->ring_manager_fd,
-                                r->event_manager_fd, r->script_manager_fd, r->line_manager_fd };
+                                r->event_manager_fd, r->script_listener,   r->line_listener };
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -334,26 +349,18 @@ static void drain_control(procd_retained *r)
     } while (procd_receive(r->control_fd, &message, NULL, &n) == 1);
 }
 
-static int make_channel(int *ours, int *managers, int size)
+/* Whatever a directory for temporary files allows lasts no longer than this. */
+static int make_doors(procd_retained *r, apr_pool_t *p)
 {
-    int pair[2];
+    const char *dir;
+    apr_status_t rv = apr_temp_dir_get(&dir, p);
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    if (rv != APR_SUCCESS) {
+        errno = rv;
         return -1;
     }
-    if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0) {
-        (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    }
-    *ours = pair[0];
-    *managers = pair[1];
-    return 0;
-}
-
-/* Roomy: while the manager starts scripts others ask for theirs. */
-static int make_channels(procd_retained *r)
-{
-    return make_channel(&r->script_fd, &r->script_manager_fd, 4 << 20) == 0
-                   && make_channel(&r->line_fd, &r->line_manager_fd, 1 << 20) == 0
+    return procd_door_make(dir, &r->script_door, &r->script_listener) == 0
+                   && procd_door_make(dir, &r->line_door, &r->line_listener) == 0
                ? 0
                : -1;
 }
@@ -370,19 +377,23 @@ static int make_pipe(int *reader, int *writer)
     return 0;
 }
 
-static int make_tables(procd_retained *r)
+static int make_tables(procd_retained *r, apr_pool_t *p)
 {
+    int error;
+
     if (r->manager_table_fd != -1) {
         return 0;
     }
-    if (procd_table_create(&r->manager_table_fd, &r->children_table_fd) != 0) {
-        forget_fds(r);
-        return -1;
-    }
     memset(r->keys, 0, sizeof(r->keys));
-    return make_pipe(&r->ring_manager_fd, &r->ring_fd) != 0 || make_pipe(&r->event_fd, &r->event_manager_fd) != 0
-               ? -1
-               : make_channels(r);
+    if (procd_table_create(&r->manager_table_fd, &r->children_table_fd) == 0
+        && make_pipe(&r->ring_manager_fd, &r->ring_fd) == 0 && make_pipe(&r->event_fd, &r->event_manager_fd) == 0
+        && make_doors(r, p) == 0) {
+        return 0;
+    }
+    error = errno;
+    close_fds(r);
+    errno = error;
+    return -1;
 }
 
 /* Only at the very first start: MIN processes should be there before the first request. */
@@ -468,7 +479,7 @@ int procd_parent_start(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         retained->longest_stop_ms = DIR_STOP_MS;
     }
     first = retained->generation++ == 0;
-    failed = make_tables(retained) != 0
+    failed = make_tables(retained, ptemp) != 0
              || procd_table_map(&procd_client_tables, retained->manager_table_fd, retained->children_table_fd, 0) != 0;
     if (failed) {
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, s, "PRD0036: cannot make the process table");
@@ -577,17 +588,7 @@ static void send_away(procd_retained *r)
         r->manager = 0;
     }
     close_control(r);
-    close(r->manager_table_fd);
-    close(r->children_table_fd);
-    close(r->ring_fd);
-    close(r->ring_manager_fd);
-    close(r->event_fd);
-    close(r->event_manager_fd);
-    close(r->script_fd);
-    close(r->script_manager_fd);
-    close(r->line_fd);
-    close(r->line_manager_fd);
-    forget_fds(r);
+    close_fds(r);
 }
 
 /* Runs before all other cleanups of pconf, in the children of httpd too when they exit. */

@@ -72,7 +72,7 @@ void procd_each_group(server_rec *s, void (*act)(procd_group *g, void *baton), v
 /* ------------------------------------------------------------------ what the parent keeps (retained data) */
 
 #define PROCD_RETAINED_MAGIC 0x70726f6364726574ull
-#define PROCD_RETAINED_VERSION 6
+#define PROCD_RETAINED_VERSION 7
 #define PROCD_LISTENERS_MAX 512
 #define PROCD_ENDING_MAX 32
 
@@ -94,8 +94,8 @@ typedef struct procd_retained {
     int manager_table_fd, children_table_fd; /* -1: not made yet */
     int ring_fd, ring_manager_fd;            /* a pipe: children write, the manager reads */
     int event_fd, event_manager_fd;          /* a pipe: the manager writes, children read */
-    int script_fd, script_manager_fd;        /* children's and manager's end; -1: not made yet */
-    int line_fd, line_manager_fd;            /* the same for lines of applications */
+    int script_door, script_listener;        /* children's and manager's side; -1: not made yet */
+    int line_door, line_listener;            /* the same for lines of applications */
     int config_fd;                           /* the last configuration sent */
     unsigned int generation;
     apr_int64_t started_ms, respawn_delay_ms;
@@ -143,13 +143,13 @@ void procd_client_child_init(server_rec *s, int ring_fd, int event_fd);
 
 void procd_script_register_functions(void);
 /** In a child: where to ask the manager for scripts. */
-void procd_script_child_init(int script_fd);
+void procd_script_child_init(int script_door);
 
 /* ------------------------------------------------------------------ line_write.c */
 
 void procd_line_register_functions(void);
 /** In a child: where lines are passed on to the manager. */
-void procd_line_child_init(int line_fd);
+void procd_line_child_init(int line_door);
 
 /* ------------------------------------------------------------------ script_roots.c */
 

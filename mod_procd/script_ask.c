@@ -10,11 +10,11 @@
 
 APLOG_USE_MODULE(procd);
 
-static int channel = -1;
+static int door = -1;
 
-void procd_script_child_init(int script_fd)
+void procd_script_child_init(int script_door)
 {
-    channel = script_fd;
+    door = script_door;
 }
 
 static int procd_group_is_pipe(const procd_group *g)
@@ -26,14 +26,14 @@ static apr_status_t procd_script_ask(procd_group *g, const procd_script_order *o
 {
     procd_script_head head = { .group = (apr_uint32_t)g->index, .n_args = order->n_args, .n_env = order->n_env };
     procd_script strings;
-    apr_status_t rv = APR_SUCCESS;
-    int pair[2];
+    apr_status_t rv;
+    int fd;
 
     *control = -1;
     if (order->size < sizeof(*order)) {
         return APR_EINVAL;
     }
-    if (channel == -1 || g->index < 0) {
+    if (door == -1 || g->index < 0) {
         return APR_EGENERAL;
     }
     head.magic = PROCD_WIRE_MAGIC;
@@ -43,18 +43,17 @@ static apr_status_t procd_script_ask(procd_group *g, const procd_script_order *o
     if (procd_script_parse(&strings, &head, order->strings, order->len)) { /* the manager would say the same */
         return APR_ENOSPC;
     }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    fd = procd_door_knock(door);
+    if (fd == -1) {
         return errno;
     }
-    if (procd_script_send(channel, &head, order->strings, order->len, pair[1]) != 0) {
-        rv = errno == EAGAIN || errno == EWOULDBLOCK ? APR_EAGAIN : errno;
-        close(pair[0]);
+    if (procd_script_send(fd, &head, order->strings, order->len) != 0) {
+        rv = errno;
+        close(fd);
+        return rv;
     }
-    else {
-        *control = pair[0];
-    }
-    close(pair[1]);
-    return rv;
+    *control = fd;
+    return APR_SUCCESS;
 }
 
 static procd_script_result result_of(unsigned int verdict)

@@ -33,10 +33,10 @@ static int strings_to_fd(const char *strings, size_t len)
     return fd;
 }
 
-int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len, int control)
+int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len)
 {
     struct iovec iov[2] = { { head, sizeof(*head) }, { (void *)(uintptr_t)strings, len } };
-    int fds[2] = { control, -1 }, is_long = len > PROCD_SCRIPT_INLINE;
+    int memfd = -1, is_long = len > PROCD_SCRIPT_INLINE;
     ssize_t n;
 
     if (len > PROCD_SCRIPT_MAX) {
@@ -46,14 +46,14 @@ int procd_script_send(int fd, procd_script_head *head, const char *strings, size
     head->magic = PROCD_WIRE_MAGIC;
     head->version = PROCD_WIRE_VERSION;
     head->len = (uint32_t)len;
-    if (is_long && (fds[1] = strings_to_fd(strings, len)) == -1) {
+    if (is_long && (memfd = strings_to_fd(strings, len)) == -1) {
         return -1;
     }
-    n = procd_wire_send(fd, iov, is_long ? 1 : 2, fds, is_long ? 2 : 1);
+    n = procd_wire_send(fd, iov, is_long ? 1 : 2, &memfd, is_long);
     if (is_long) {
         int error = errno;
 
-        close(fds[1]);
+        close(memfd);
         errno = error;
     }
     return n > 0 ? 0 : -1;
@@ -77,32 +77,27 @@ static char *strings_from_fd(int fd, size_t len)
     return bytes;
 }
 
-int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes, int *control)
+int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes)
 {
     struct iovec iov[2] = { { head, sizeof(*head) }, { buf, PROCD_SCRIPT_INLINE } };
-    int fds[2], n_fds = 2;
-    ssize_t n = procd_wire_receive(fd, iov, 2, fds, &n_fds);
+    int memfd, n_fds = 1;
+    ssize_t n = procd_wire_receive(fd, iov, 2, &memfd, &n_fds);
 
-    *control = -1;
     *bytes = NULL;
     if (n <= 0) {
         return (int)n;
     }
-    if (n_fds == 1 && n >= (ssize_t)sizeof(*head) && (size_t)n - sizeof(*head) == head->len) {
+    if (n_fds == 0 && n >= (ssize_t)sizeof(*head) && (size_t)n - sizeof(*head) == head->len) {
         *bytes = buf;
     }
-    else if (n_fds == 2 && n == (ssize_t)sizeof(*head)) {
-        *bytes = strings_from_fd(fds[1], head->len);
+    else if (n_fds == 1 && n == (ssize_t)sizeof(*head)) {
+        *bytes = strings_from_fd(memfd, head->len);
     }
-    if (n_fds == 2) {
-        close(fds[1]);
+    if (n_fds == 1) {
+        close(memfd);
     }
     if (*bytes) {
-        *control = fds[0];
         return 1;
-    }
-    if (n_fds > 0) {
-        close(fds[0]);
     }
     errno = EPROTO;
     return -1;

@@ -34,7 +34,7 @@ void hostlog_close(const group *g);
 
 /* ------------------------------------------------------------------ line_queue.c */
 
-/** Hear lines on this descriptor. */
-int line_listen(int fd);
+/** Hear lines of those who connect to this socket. */
+int line_listen(int listener);
 
 #endif /* PROCD_HOSTLOG_H */

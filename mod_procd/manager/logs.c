@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SAY_AGAIN_MS 60000
 #define STAMP_MAX 64
 
 /* As httpd's own error log has it. */
@@ -85,6 +86,17 @@ void manager_log(int level, const group *g, const char *format, ...)
     n = snprintf(line, sizeof(line), "[%s] [procd:%s] [pid %ld] %s\n", stamp(time_buf), names[level & 7],
                  (long)getpid(), text);
     (void)write_log(fd, line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+int manager_may_say(int64_t *said_ms)
+{
+    int64_t now = procd_now_ms();
+
+    if (*said_ms && now < *said_ms + SAY_AGAIN_MS) {
+        return 0;
+    }
+    *said_ms = now;
+    return 1;
 }
 
 /* ------------------------------------------------------------------ the pipe */

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -43,13 +42,6 @@ void loop_unwatch(watch *w, int close_fd)
         close(w->fd);
     }
     w->fd = -1;
-}
-
-int loop_is_closed(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-
-    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
 }
 
 void loop_timer(timer *t, int64_t at_ms, void (*fire)(timer *t), void *of)

@@ -22,7 +22,9 @@
 
 #define ENDING_LOOK_MS 100
 
-manager the_manager = { .ring_fd = -1, .event_fd = -1, .script_fd = -1, .line_fd = -1, .global.log_level = LEVEL_INFO };
+manager the_manager = {
+    .ring_fd = -1, .event_fd = -1, .script_listener = -1, .line_listener = -1, .global.log_level = LEVEL_INFO
+};
 
 static watch control, ring, signals;
 static timer lease, ending;
@@ -117,8 +119,8 @@ static int on_init(const int *fds, int n)
     close(fds[1]);
     the_manager.ring_fd = fds[2];
     the_manager.event_fd = fds[3];
-    the_manager.script_fd = fds[4];
-    the_manager.line_fd = fds[5];
+    the_manager.script_listener = fds[4];
+    the_manager.line_listener = fds[5];
     atomic_store(&the_manager.tables.manager->manager_pid, getpid());
     return 0;
 }
@@ -159,11 +161,11 @@ static void on_config(const procd_message *m, int *fds, int n)
     if (config_apply(m->value, fds[0], logs, n - 1, listens, n_listens) == 0) {
         procd_send(control.fd, PROCD_MSG_CONFIGURED, m->value, NULL, 0);
     }
-    if (the_manager.script_fd != -1 && script_listen(the_manager.script_fd) == 0) {
-        the_manager.script_fd = -1; /* it is in the loop: only now can it be known which groups there are */
+    if (the_manager.script_listener != -1 && script_listen(the_manager.script_listener) == 0) {
+        the_manager.script_listener = -1; /* it is in the loop: only now can it be known which groups there are */
     }
-    if (the_manager.line_fd != -1 && line_listen(the_manager.line_fd) == 0) {
-        the_manager.line_fd = -1;
+    if (the_manager.line_listener != -1 && line_listen(the_manager.line_listener) == 0) {
+        the_manager.line_listener = -1;
     }
     close(fds[0]);
     close_all(listens, n_listens);

@@ -3,7 +3,7 @@
  * @file  manager.h
  * @brief What the files of the manager share. One process, one thread, one event loop: nothing here needs a lock.
  *
- * main.c talks to the parent, config.c takes a configuration over, groupdir.c the files of ProcdGroupDir, group.c decides how many processes there should be,
+ * main.c talks to the parent, visit.c lets httpd's children in, config.c takes a configuration over, groupdir.c the files of ProcdGroupDir, group.c decides how many processes there should be,
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
  * accepts, cgroup.c makes cgroups, wear.c tells when it is worn out, logs.c reads what processes write (logger.c: a program that
  * is given it; hostlog.h: files for each host) and tail.c keeps the last of it, adopt.c finds those that a manager before
@@ -41,11 +41,24 @@ typedef struct timer {
 int loop_init(void);
 int loop_watch(watch *w, int fd, void (*ready)(watch *w), void *of); /* for reading; @return 0, or -1 and errno */
 void loop_unwatch(watch *w, int close_fd);
-/** Of a pair whose other end all children and the parent hold: has httpd ended? */
-int loop_is_closed(int fd);
 void loop_timer(timer *t, int64_t at_ms, void (*fire)(timer *t), void *of); /* sets or moves it */
 void loop_cancel(timer *t);
 void loop_run(const int *until); /* until *until is not 0 */
+
+/* ------------------------------------------------------------------ visit.c */
+
+typedef struct visitors visitors;
+
+typedef enum visit {
+    VISIT_GOES_ON,
+    VISIT_TAKEN, /* the descriptor has been taken out of the loop and is somebody else's */
+    VISIT_ENDS
+} visit;
+
+/** Let in who comes through a door (procd_wire.h), `most` at a time: more than that, and who is there longest has to go.
+ *  @param hear  whenever there may be something to read on the descriptor, which does not block; `w` has it in the loop
+ *  @return 0, or -1 and errno */
+int visitors_let_in(int listener, int most, visit (*hear)(int fd, watch *w));
 
 /* ------------------------------------------------------------------ the state */
 
@@ -163,7 +176,7 @@ typedef enum manager_mode {
 
 typedef struct manager {
     procd_tables tables;
-    int ring_fd, event_fd, script_fd, line_fd;
+    int ring_fd, event_fd, script_listener, line_listener;
     char **script_roots; /* of groups that name none: directories without symbolic links */
     int n_script_roots;
     pid_t parent;
@@ -310,6 +323,9 @@ enum { LEVEL_ERROR = 3, LEVEL_WARNING = 4, LEVEL_NOTICE = 5, LEVEL_INFO = 6, LEV
 
 /** A line of the manager's own, to the group's server's error log (g may be NULL). */
 void manager_log(int level, const group *g, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** What a child that was taken over can cause as often as it likes is said once a minute. *said_ms: 0, then kept here.
+ *  @return 1: say it */
+int manager_may_say(int64_t *said_ms);
 /** Both ends of a pipe for standard output and error. The writing end can be read as well: a process must not be killed
  *  by SIGPIPE when the manager dies, and the next manager can pick the pipe up. @return 0, or -1 and errno */
 int log_pipe(int *reader, int *writer, uid_t owner);

@@ -160,8 +160,8 @@ void script_refuse(const group *g, int control, procd_script_verdict verdict, co
 
 /* ------------------------------------------------------------------ script_queue.c */
 
-/** Hear requests on this descriptor. */
-int script_listen(int fd);
+/** Hear requests of those who connect to this socket. */
+int script_listen(int listener);
 /** Start what waits as far as there is room. */
 void script_queue_run(group *g);
 /** The group goes: refuse what waits. */

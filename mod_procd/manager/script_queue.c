@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define WAIT_MOST (2 * PROCD_PROCESSES_MAX)
+#define VISITORS_MOST 256                  /* connected, and no request has come yet */
 #define WAIT_BYTES_MOST ((size_t)32 << 20) /* of all groups: children ask for up to a megabyte at a time */
 
 /** A request that waits for a process to end. */
@@ -22,7 +23,6 @@ typedef struct script_wait {
     struct script_wait *next;
 } script_wait;
 
-static watch requests;
 static size_t waiting_bytes;
 
 /* ------------------------------------------------------------------ waiting */
@@ -131,8 +131,12 @@ static void take_request(const procd_script_head *head, const char *bytes, int c
     const char *wrong = procd_script_parse(&strings, head, bytes, head->len);
 
     if (wrong || !g || !g->def || !g->cgi || g->def->socket_type != PROCD_SOCKET_PIPE) {
-        manager_log(LEVEL_ERROR, g, "PRD0611: a request for a script was refused: %s",
-                    wrong ? wrong : "the group is not of SpawnSocketType pipe");
+        static int64_t said_ms;
+
+        if (manager_may_say(&said_ms)) {
+            manager_log(LEVEL_ERROR, g, "PRD0611: a request for a script was refused: %s",
+                        wrong ? wrong : "the group is not of SpawnSocketType pipe");
+        }
         script_refuse(NULL, control, PROCD_SCRIPT_FORBIDDEN, "-", wrong ? wrong : "not a group for scripts");
         return;
     }
@@ -149,28 +153,30 @@ static void take_request(const procd_script_head *head, const char *bytes, int c
     }
 }
 
-static void on_request(watch *w)
+static visit hear(int fd, watch *w)
 {
     static char buf[PROCD_SCRIPT_INLINE];
+    static int64_t said_ms;
     procd_script_head head;
     char *bytes;
-    int control, rv = procd_script_receive(w->fd, &head, buf, &bytes, &control);
+    int rv = procd_script_receive(fd, &head, buf, &bytes);
+    int again = rv == -1 && (errno == EAGAIN || errno == EINTR);
 
     if (rv == 1) {
-        take_request(&head, bytes, control);
+        loop_unwatch(w, 0);
+        take_request(&head, bytes, fd);
         if (bytes != buf) {
             free(bytes);
         }
+        return VISIT_TAKEN;
     }
-    else if (rv == 0 && loop_is_closed(w->fd)) {
-        loop_unwatch(w, 1);
-    }
-    else if (rv == -1 && errno == EPROTO) {
+    if (rv == -1 && errno == EPROTO && manager_may_say(&said_ms)) {
         manager_log(LEVEL_ERROR, NULL, "PRD0612: what came where scripts are asked for is no request");
     }
+    return again ? VISIT_GOES_ON : VISIT_ENDS;
 }
 
-int script_listen(int fd)
+int script_listen(int listener)
 {
-    return loop_watch(&requests, fd, on_request, NULL);
+    return visitors_let_in(listener, VISITORS_MOST, hear);
 }

@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* A child of httpd that was taken over, as far as CGI goes: takes the descriptor on which children ask for scripts out of
+/* A child of httpd that was taken over, as far as CGI goes: finds the door by which children ask for scripts in
  * one (which needs root) and asks for what it likes. Prints the manager's verdict for each path that was given, and
  * what the script wrote.
  *
@@ -7,31 +7,33 @@
  *     script_forger PID GROUP-ROW -l HOST TEXT ...              lines of applications, HOST "!" sends rubbish */
 #include "procd_wire.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* The SOCK_SEQPACKET sockets that a child holds while it is idle: the first is that for scripts, the next for lines. */
-static int find_channel(pid_t pid, int skip)
+/* Sockets that can be found and not used: the first is the door for scripts, the next that for lines. */
+static int find_door(pid_t pid, int skip)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    char path[64];
+    struct stat st;
 
     for (int fd = 0; fd < 256; fd++) {
-        int got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0), type = 0;
-        socklen_t len = sizeof(type);
+        int got;
 
-        if (got != -1 && getsockopt(got, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET
-            && skip-- == 0) {
+        snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)pid, fd);
+        got = open(path, O_PATH | O_CLOEXEC);
+        if (got == -1) {
+            continue;
+        }
+        if (fstat(got, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_nlink == 0 && skip-- == 0) {
             return got;
         }
-        if (got != -1) {
-            close(got);
-        }
+        close(got);
     }
     return -1;
 }
@@ -47,43 +49,47 @@ static void print_output(int fd)
     }
 }
 
-static void send_rubbish(int channel)
+/* Each on a connection of its own: the manager ends one that says nothing sensible. */
+static void send_rubbish(int door)
 {
     int pair[2];
 
     for (int i = 0; i < 40; i++) {
         unsigned char bytes[64];
         struct iovec iov = { bytes, (size_t)(1 + i) };
+        int fd = procd_door_knock(door);
 
         for (size_t n = 0; n < sizeof(bytes); n++) {
             bytes[n] = (unsigned char)(rand() >> 3);
         }
         socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair);
-        procd_wire_send(channel, &iov, 1, pair, i % 4 < 3 ? i % 4 : 0);
+        procd_wire_send(fd, &iov, 1, pair, i % 4 < 3 ? i % 4 : 0);
+        send(fd, "", 0, MSG_NOSIGNAL);
         close(pair[0]);
         close(pair[1]);
+        shutdown(fd, i % 3);
+        if (i % 2) {
+            close(fd); /* the others stay until this program ends */
+        }
     }
-    send(channel, "", 0, 0);
     puts("rubbish sent");
 }
 
-static void ask(int channel, uint32_t group, const char *path, const char *pair)
+static void ask(int door, uint32_t group, const char *path, const char *pair)
 {
     procd_script_head head = { .group = group, .n_env = pair ? 1 : 0 };
     procd_script_answer_message answer;
     char strings[8192];
-    int control[2], fds[2], n;
+    int control = procd_door_knock(door), fds[2], n;
     struct pollfd p;
 
     n = snprintf(strings, sizeof(strings), "%s%c%s", path, 0, pair ? pair : "") + (pair ? 1 : 0);
-    socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control);
-    if (procd_script_send(channel, &head, strings, (size_t)n, control[1]) != 0) {
+    if (procd_script_send(control, &head, strings, (size_t)n) != 0) {
         printf("%s: not sent\n", path);
         return;
     }
-    close(control[1]);
-    p = (struct pollfd){ control[0], POLLIN, 0 };
-    if (poll(&p, 1, 5000) != 1 || procd_script_answer_receive(control[0], &answer, fds) != 1) {
+    p = (struct pollfd){ control, POLLIN, 0 };
+    if (poll(&p, 1, 5000) != 1 || procd_script_answer_receive(control, &answer, fds) != 1) {
         printf("%s: no answer\n", path);
     }
     else {
@@ -93,42 +99,56 @@ static void ask(int channel, uint32_t group, const char *path, const char *pair)
         }
     }
     fflush(stdout);
-    send(control[0], "d", 1, MSG_NOSIGNAL);
-    close(control[0]);
+    send(control, "d", 1, MSG_NOSIGNAL);
+    close(control);
 }
 
 static void pass_on(int channel, uint32_t group, const char *host, const char *text)
 {
     procd_line line = { host, text, strlen(host), strlen(text), 0 };
 
-    if (strcmp(host, "!") == 0) {
-        send_rubbish(channel);
-    }
     printf("%s: %s\n", host, procd_line_send(channel, group, 1, &line) == 0 ? "sent" : "not sent");
+}
+
+/* More than there is room for on a connection waits a little. */
+static void pass_all_on(int door, uint32_t group, char **pairs, int n)
+{
+    int channel = procd_door_knock(door);
+
+    for (int i = 0; i + 1 < n; i += 2) {
+        struct pollfd p = { channel, POLLOUT, 0 };
+
+        poll(&p, 1, 5000);
+        if (strcmp(pairs[i], "!") == 0) {
+            send_rubbish(door);
+        }
+        pass_on(channel, group, pairs[i], pairs[i + 1]);
+    }
 }
 
 int main(int argc, char **argv)
 {
     int lines = argc > 3 && strcmp(argv[3], "-l") == 0;
-    int channel = argc > 3 ? find_channel(atoi(argv[1]), lines) : -1;
+    int door = argc > 3 ? find_door(atoi(argv[1]), lines) : -1;
     const char *pair = NULL;
 
-    if (channel == -1) {
-        puts("no channel");
+    if (door == -1) {
+        puts("no door");
         return 1;
     }
-    for (int i = 4; lines && i + 1 < argc; i += 2) {
-        pass_on(channel, (uint32_t)atoi(argv[2]), argv[i], argv[i + 1]);
+    if (lines) {
+        pass_all_on(door, (uint32_t)atoi(argv[2]), argv + 4, argc - 4);
+        return 0;
     }
-    for (int i = 3; !lines && i < argc; i++) {
+    for (int i = 3; i < argc; i++) {
         if (strcmp(argv[i], "-e") == 0 && i + 1 < argc) {
             pair = argv[++i];
         }
         else if (strcmp(argv[i], "!") == 0) {
-            send_rubbish(channel);
+            send_rubbish(door);
         }
         else {
-            ask(channel, (uint32_t)atoi(argv[2]), argv[i], pair);
+            ask(door, (uint32_t)atoi(argv[2]), argv[i], pair);
         }
     }
     return 0;

@@ -68,18 +68,13 @@ static void as_script(int fd)
     static char buf[PROCD_SCRIPT_INLINE];
     procd_script_head head;
     procd_script s;
-    int control;
     char *bytes;
 
-    if (procd_script_receive(fd, &head, buf, &bytes, &control) == 1) {
+    if (procd_script_receive(fd, &head, buf, &bytes) == 1) {
         procd_script_parse(&s, &head, bytes, head.len);
         if (bytes != buf) {
             free(bytes);
         }
-        close_all(&control, 1);
-    }
-    else {
-        CHECK(control == -1);
     }
 }
 

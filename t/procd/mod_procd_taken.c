@@ -7,6 +7,7 @@
  *     ?what=locks&...                         these as well
  *
  * fds are the descriptors that the child shares with the manager: who runs as httpd's user cannot see which they are. */
+#include "procd_wire.h"
 #include "table.h"
 
 #include "httpd.h"
@@ -97,33 +98,71 @@ static void scribble_table(procd_children_half *half, extent what, int row)
     }
 }
 
+static void send_garbage(int fd)
+{
+    char buf[4096];
+    int pair[2];
+    struct iovec iov = { buf, number() % sizeof(buf) };
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(2 * sizeof(int))];
+    } control = { .head = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(pair)) } };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+
+    scribble(buf, sizeof(buf));
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0) {
+        ssize_t rc;
+
+        memcpy(CMSG_DATA(&control.head), pair, sizeof(pair));
+        rc = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)rc;
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+
+/* In and say nothing, or nonsense; shut what can be shut, and stay as long as there is room. */
+static void misuse_door(int door)
+{
+    static int guests[600], n;
+
+    for (int i = 0; i < 40; i++) {
+        int fd = procd_door_knock(door);
+
+        if (fd == -1) {
+            return;
+        }
+        if (number() % 3) {
+            send_garbage(fd);
+        }
+        if (number() % 2) {
+            shutdown(fd, (int)(number() % 3));
+        }
+        if (guests[n]) {
+            close(guests[n]);
+        }
+        guests[n] = fd;
+        n = (n + 1) % 600;
+    }
+    shutdown(door, SHUT_RDWR);
+}
+
 /* Flags belong to what is open, not to the descriptor: whoever shares it sees them. */
 static void misuse(int fd)
 {
     unsigned long long n = ~0ull - 1;
     char buf[4096];
-    int flags = fcntl(fd, F_GETFL), pair[2], type;
+    int flags = fcntl(fd, F_GETFL), type;
     socklen_t len = sizeof(type);
     ssize_t rc;
 
+    if (flags & O_PATH) {
+        misuse_door(fd);
+        return;
+    }
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0) {
-        struct iovec iov = { buf, number() % sizeof(buf) };
-        union {
-            struct cmsghdr head;
-            char room[CMSG_SPACE(2 * sizeof(int))];
-        } control = { .head = {
-                          .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(pair)) } };
-        struct msghdr m = {
-            .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-        };
-
-        scribble(buf, sizeof(buf));
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0) {
-            memcpy(CMSG_DATA(&control.head), pair, sizeof(pair));
-            rc = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-            close(pair[0]);
-            close(pair[1]);
-        }
+        send_garbage(fd);
+        shutdown(fd, (int)(number() % 3));
         return;
     }
     fcntl(fd, F_SETFL, flags | O_NONBLOCK);

@@ -2,8 +2,9 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
 # A child of httpd that was taken over writes garbage into all that it can: the children's half of the process table, the
-# descriptors that it shares with the manager, their flags. The manager and httpd's parent live and go on working, other
-# groups are served, nobody gets more processes than there may be, and no other user's rights.
+# descriptors that it shares with the manager, their flags; what can be shut down it shuts down. The manager and httpd's
+# parent live and go on working, other groups are served, CGI as well, nobody gets more processes than there may be, and no
+# other user's rights.
 # D1 G26 G31
 use strict;
 use warnings;
@@ -12,6 +13,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use ProxyCore::Groups;
+use ProxyCore::Scripts;
 use ProxyCore::Util qw(work_dir top_dir build_dir poll_until slurp spew run_capture alive is_root descendants cmdline now);
 
 plan skip_all => 'needs root' if !is_root(); # to see which descriptors are whose
@@ -22,32 +24,37 @@ chmod 0755, $dir;
 my $top = top_dir();
 my $apxs = $ENV{APXS} || 'apxs';
 my ($out, $rc) = run_capture('sh', '-c', "cc -std=gnu11 -fPIC -shared -O2 -Wall -Wextra -Werror -D_GNU_SOURCE \$(apr-1-config --cppflags --includes)"
-    . " -I\$($apxs -q INCLUDEDIR) -I$top/include -I$top/mod_procd $top/t/procd/mod_procd_taken.c -o $dir/build/mod_procd_taken.so");
+    . " -I\$($apxs -q INCLUDEDIR) -I$top/include -I$top/mod_procd $top/t/procd/mod_procd_taken.c $top/mod_procd/door.c -o $dir/build/mod_procd_taken.so");
 is $rc, 0, 'the module is built' or BAIL_OUT($out);
 
+mkdir "$dir/cgi";
+chmod 0755, "$dir/cgi";
+ProxyCore::Scripts::script("$dir/cgi", 'hello', "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nhello'\n");
 my %max = (one => 3, other => 2, worn => 2);
 my $s = ProxyCore::Groups::server(
     mpm_conf => "StartServers 2\nServerLimit 4\nThreadLimit 16\nThreadsPerChild 16\nMaxRequestWorkers 32\nMinSpareThreads 1\nMaxSpareThreads 32\n",
     conf => "LoadModule procd_taken_module $dir/build/mod_procd_taken.so\n<Location /taken>\n    SetHandler procd-taken\n</Location>\n"
-        . join('', map { ProxyCore::Groups::group($_, "SpawnProcesses 1 $max{$_}\nSpawnConcurrency 4" . ($_ eq 'other' ? "\nSpawnUser nobody" : '') . ($_ eq 'worn' ? "\nSpawnMaxRequests 20" : '')) } sort keys %max))->start;
+        . join('', map { ProxyCore::Groups::group($_, "SpawnProcesses 1 $max{$_}\nSpawnConcurrency 4" . ($_ eq 'other' ? "\nSpawnUser nobody" : '') . ($_ eq 'worn' ? "\nSpawnMaxRequests 20" : '')) } sort keys %max)
+        . ProxyCore::Scripts::group('cgi', "$dir/cgi", "SpawnProcesses 1 4\nSpawnScriptRoot $dir/cgi"))->start;
 my $parent = $s->pid;
 my ($manager) = $s->manager;
 sub soon (&$) { my ($code, $what) = @_; return ok &poll_until($code, 15), $what }
 sub ctl { return run_capture('timeout', 10, build_dir() . '/bin/procctl', '-s', $s->dir . '/run/procd/control', @_) }
 sub row { my ($name) = @_; my $n = 0; for (@{ JSON::PP::decode_json($s->get('/procd?format=json')->{body})->{groups} }) { return $n if $_->{name} eq $name; $n++ } return }
 is $s->get("/$_/")->{status}, 200, "$_ is served" for sort keys %max;
+is $s->get('/cgi/hello')->{body}, 'hello', 'and a script';
 
-# What a child shares with the manager: pipes, and the socket on which it asks for scripts.
+# What a child shares with the manager: pipes, its connection for lines, and the doors.
 sub links { my ($pid) = @_; return { map { (m{(\d+)$})[0] => readlink($_) // '' } glob "/proc/$pid/fd/*" } }
-my %seqpacket = map { /^\S+ \S+ \S+ \S+ 0005 \S+ +(\d+)/ ? ("socket:[$1]" => 1) : () } split /\n/, slurp('/proc/net/unix');
 sub shared {
     my ($child) = @_;
+    my %seqpacket = map { /^\S+ \S+ \S+ \S+ 0005 \S+ +(\d+)/ ? ("socket:[$1]" => 1) : () } split /\n/, slurp('/proc/net/unix');
     my %manager = map { $_ => 1 } values %{ links($manager) };
     my $mine = links($child);
-    return sort { $a <=> $b } grep { $seqpacket{ $mine->{$_} } || ($manager{ $mine->{$_} } && $mine->{$_} =~ /^pipe/) } keys %$mine;
+    return sort { $a <=> $b } grep { $seqpacket{ $mine->{$_} } || $mine->{$_} =~ m{/door \(deleted\)$} || ($manager{ $mine->{$_} } && $mine->{$_} =~ /^pipe/) } keys %$mine;
 }
 
-my (%most, %uids, @other, $slowest);
+my (%most, %uids, @other, @scripts, $slowest);
 sub look {
     my %n;
     for my $pid (descendants($manager)) {
@@ -68,13 +75,14 @@ sub attack {
     my $facts = $s->get("/taken?what=$what&row=$row&seconds=$seconds&fds=" . join('.', @fds))->{body};
     my ($pid) = $facts =~ /^pid=(\d+)/m or diag "no attack: $facts";
     like $facts, qr/^manager_half=closed$/m, "$what: the manager's half cannot be made writable";
-    is scalar(@fds), 4, "$what: descriptors to misuse: @fds";
+    is scalar(@fds), 5, "$what: descriptors to misuse: @fds";
     my $until = now() + $seconds;
     while (now() < $until) {
         look();
         if ($what eq 'group') {
             my $begin = now();
             push @other, $s->get('/other/')->{status} // 'none';
+            push @scripts, $s->get('/cgi/hello')->{status} // 'none';
             $slowest = now() - $begin if now() - $begin > ($slowest || 0);
         }
         select undef, undef, undef, 0.05;
@@ -87,6 +95,8 @@ sub attack {
 
 attack('group', 4);
 is join(' ', grep { $_ ne 200 } @other), '', 'another group is served meanwhile: ' . scalar(@other) . ' requests';
+is join(' ', grep { $_ ne 200 } @scripts), '', 'and scripts are run: ' . scalar(@scripts);
+is $s->get('/cgi/hello')->{body}, 'hello', 'and afterwards';
 cmp_ok $slowest, '<', 5, sprintf 'without long waits (%.2f s)', $slowest;
 attack('all', 4);
 my $mark = $s->mark;
