@@ -38,7 +38,8 @@ typedef struct vars {
     request_rec *r;
     const pc_route *route;
     apr_array_header_t *a;
-    int checked; /* so many first entries must be compared with a new name */
+    int checked;          /* so many first entries must be compared with a new name */
+    int front_controller; /* see is_front_controller() */
 } vars;
 
 /** Is there an entry of this name among entries from..to? */
@@ -180,6 +181,17 @@ static int is_authorizer(const vars *v)
     return v->route->role == PC_ROLE_AUTHORIZER;
 }
 
+/** Was the request redirected in here to a script with a PATH_INFO (index.php/... of a rewrite rule, an ErrorDocument, an
+ *  application's redirect)? PHP then takes REDIRECT_URL for the work of Action, as if PHP itself were what Action names: it
+ *  runs PATH_TRANSLATED, whatever SCRIPT_FILENAME says, and forgets PATH_INFO. So one of the two is left out: REDIRECT_URL,
+ *  but where an error is told of. What Action has sent here has the path before as its PATH_INFO, and gets both. */
+static int is_front_controller(const vars *v, const char *path_info)
+{
+    const request_rec *before = v->r->prev;
+
+    return before && (strcmp(path_info, before->uri) || pc_route_is_rewritten(before));
+}
+
 static int add_script(vars *v)
 {
     const pc_script *script = v->route->dir->script;
@@ -193,7 +205,11 @@ static int add_script(vars *v)
     }
     if (s.path_info && !is_authorizer(v)) {
         PUT(v, "PATH_INFO", s.path_info);
-        PUT(v, "PATH_TRANSLATED", apr_pstrcat(v->r->pool, strcmp(s.docroot, "/") ? s.docroot : "", s.path_info, NULL));
+        v->front_controller = is_front_controller(v, s.path_info);
+        if (!v->front_controller || ap_is_HTTP_SUCCESS(v->r->prev->status)) {
+            PUT(v, "PATH_TRANSLATED",
+                apr_pstrcat(v->r->pool, strcmp(s.docroot, "/") ? s.docroot : "", s.path_info, NULL));
+        }
         if (script && script->path_info_in_filename) {
             s.file = apr_pstrcat(v->r->pool, s.file, s.path_info, NULL);
         }
@@ -301,7 +317,9 @@ static void add_redirect(vars *v)
     if (!r->prev) {
         return;
     }
-    PUT(v, "REDIRECT_URL", r->prev->uri);
+    if (!v->front_controller || !ap_is_HTTP_SUCCESS(r->prev->status)) {
+        PUT(v, "REDIRECT_URL", r->prev->uri);
+    }
     PUT(v, "REDIRECT_QUERY_STRING", r->prev->args);
     for (const request_rec *back = r->prev; back && !r->user; back = back->prev) {
         if (back->user) {
@@ -510,7 +528,7 @@ static void add_setenv(vars *v)
 
 apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length)
 {
-    vars v = { r, route, NULL, 0 };
+    vars v = { r, route, NULL, 0, 0 };
     const pc_dir_conf *dir = route->dir;
     int n = META_MOST + apr_table_elts(r->headers_in)->nelts + apr_table_elts(r->subprocess_env)->nelts;
 

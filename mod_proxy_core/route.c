@@ -190,7 +190,7 @@ static int follow_rewrite(request_rec *r)
     return DONE;
 }
 
-static int is_rewritten(const request_rec *r)
+int pc_route_is_rewritten(const request_rec *r)
 {
     return r->filename && !strncmp(r->filename, REDIRECT, sizeof(REDIRECT) - 1);
 }
@@ -248,7 +248,7 @@ static int pool_name(request_rec *r, const char **name, const pc_dir_conf **pass
     rest = r->handler + HANDLER_LEN;
     if (*rest == ':') {
         *name = rest + 1;
-        return is_rewritten(r) ? follow_rewrite(r) : OK;
+        return pc_route_is_rewritten(r) ? follow_rewrite(r) : OK;
     }
     if (!strcmp(rest, "-status")) {
         return DECLINED;

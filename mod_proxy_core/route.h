@@ -35,6 +35,9 @@ void pc_route_register_hooks(apr_pool_t *p);
 /** The hook of ProxyCoreMapExtension (map_extension.c). */
 void pc_map_extension_register_hooks(apr_pool_t *p);
 
+/** Has a rewrite rule of a directory sent r elsewhere, by an internal redirect? */
+int pc_route_is_rewritten(const request_rec *r);
+
 /** Which pool serves r, if any (in the handler). @return OK with *route set; DECLINED; or an HTTP status
  *  (404: check-local and no such file; 500: unknown pool) */
 int pc_route_find(request_rec *r, pc_route **route);

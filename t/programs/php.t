@@ -35,7 +35,7 @@ chmod 0777, "$dir/run/php.sock";
 # Which way a request goes says its field Way, which is taken off: nothing else differs.
 my @ways = qw(fpm spawned outside cgi);
 my $spawn_user = is_root() ? 'SpawnUser www-data' : '';
-my $s = ProxyCore::Server->new(procd => 1, tls => 1, conf => <<"CONF");
+my $s = ProxyCore::Server->new(procd => 1, tls => 1, modules => ['rewrite'], conf => <<"CONF");
 <Spawn spawned>
     SpawnCommand /usr/bin/php-cgi -n @{[map { "-d $_" } @ini]}
     SpawnProcesses 0 4
@@ -73,6 +73,10 @@ my $s = ProxyCore::Server->new(procd => 1, tls => 1, conf => <<"CONF");
 </FilesMatch>
 CONF
 spew($s->docroot . '/app.php', slurp("$FindBin::Bin/apps/app.php"));
+mkdir $s->docroot . "/$_" for qw(pretty gone);
+spew($s->docroot . '/pretty/index.php', slurp("$FindBin::Bin/apps/app.php"));
+spew($s->docroot . '/pretty/.htaccess', "RewriteEngine on\nRewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule ^(.*)\$ index.php/\$1 [L]\n");
+spew($s->docroot . '/gone/.htaccess', "ErrorDocument 404 /pretty/index.php/err?do=vars\n");
 $s->start;
 
 my @fronts = fronts($s);
@@ -108,6 +112,19 @@ for my $front (@fronts) {
     is "$v->{PHP_SELF} $v->{REQUEST_URI}", '/app.php/some/info /app.php/some/info?do=vars&x=1%202&y[]=3', 'PHP_SELF, REQUEST_URI';
     is $v->{HTTPS} // 'off', $front->{base} =~ /^https/ ? 'on' : 'off', 'HTTPS';
     is join(' ', grep { /^HTTP_(?:PROXY|TRANSFER|CONNECTION|EXPECT)/ } keys %$v), '', 'nothing of the connection, no HTTP_PROXY';
+}
+
+# A front controller, by a rewrite rule of .htaccess and as an error page. REDIRECT_URL and PATH_TRANSLATED together make PHP
+# look for the script elsewhere: "No input file specified".
+for my $case (['/pretty/some/thing', '/some/thing', 200], ['/gone/x', '/err', 404]) {
+    my ($path, $info, $status) = @$case;
+    for my $way (@ways) {
+        my $res = curl($h1, "$path?do=vars", '-H', "Way: $way");
+        my $v = (eval { decode_json($res->{body}) } || {})->{server} || {};
+        is "$res->{status} $v->{SCRIPT_NAME} $v->{REQUEST_URI}", "$status /pretty/index.php $path?do=vars", "$way: $path leads to the script";
+        is $v->{PATH_INFO} // $v->{ORIG_PATH_INFO}, $info, "$way: with its PATH_INFO";
+        is $v->{REDIRECT_URL}, $path, "$way: and the path that is missing" if $status == 404;
+    }
 }
 
 # ------------------------------------------------------------------ bodies

@@ -236,6 +236,7 @@ is ask('/late/a.app')->{status}, 404, 'also where nothing was substituted';
 $res = ask('/ht/h/more/path?q');
 is "$res->{v}{SCRIPT_NAME}$res->{v}{PATH_INFO}", '/ht/front.app/more/path', '[H=proxy-core:NAME] in .htaccess';
 is $res->{v}{SCRIPT_FILENAME}, "$root/ht/front.app", 'the file';
+is $res->{v}{REDIRECT_URL}, undef, 'and nothing that makes PHP look for another';
 is who('/ht/x.xyz'), 'app', 'and without a substitution';
 is who('/ht/loop'), 'status 500', 'a rule that is never done ends';
 is who('/ht/secret'), 'status 403', 'access control asks of the new path';
