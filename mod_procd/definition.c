@@ -7,7 +7,6 @@
 #include "apr_strings.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -30,47 +29,26 @@ const char *procd_cmd_inside(cmd_parms *cmd, void *dummy, const char *arg)
 static const char *check_identity(apr_pool_t *p, const procd_groupdef *def)
 {
     const struct passwd *pw = NULL;
+    procd_deferror error;
     int number = -1;
 
-    if (def->user && def->user[0] == '#') {
-        if (procd_parse_int(def->user + 1, 1, INT32_MAX, &number) != 0) {
-            return apr_psprintf(p, "SpawnUser \"%s\" is not valid: it takes a user's name or #UID, not root",
-                                def->user);
-        }
+    if (procd_groupdef_check_users(def, &error) != 0) {
+        return apr_pstrdup(p, error.text);
     }
-    else if (def->user) {
-        pw = getpwnam(def->user);
-        if (!pw) {
-            return apr_psprintf(p, "SpawnUser \"%s\": there is no such user", def->user);
-        }
-        if (pw->pw_uid == 0) {
-            return apr_psprintf(p, "SpawnUser \"%s\": processes must not run as root", def->user);
-        }
+    if (geteuid() == 0) {
+        return NULL;
+    }
+    if (def->user && def->user[0] == '#') {
+        (void)procd_parse_int(def->user + 1, 1, INT32_MAX, &number);
+    }
+    else if (def->user && (pw = getpwnam(def->user))) {
         number = (int)pw->pw_uid;
     }
-    if (def->user && geteuid() != 0 && (uid_t)number != geteuid()) {
+    if (def->user && (uid_t)number != geteuid()) {
         return apr_psprintf(p, "SpawnUser \"%s\" needs httpd to be started as root", def->user);
     }
-    if (def->group && def->group[0] != '#' && !getgrnam(def->group)) {
-        return apr_psprintf(p, "SpawnGroup \"%s\": there is no such group", def->group);
-    }
-    if (geteuid() != 0 && (def->group || def->chroot_dir)) {
+    if (def->group || def->chroot_dir) {
         return apr_psprintf(p, "%s needs httpd to be started as root", def->group ? "SpawnGroup" : "SpawnChroot");
-    }
-    return NULL;
-}
-
-/* Whose scripts a group of pipe type runs beside its user's. */
-static const char *check_owners(apr_pool_t *p, const procd_groupdef *def)
-{
-    int number;
-
-    for (int i = 0; i < def->n_script_owners; i++) {
-        const char *name = def->script_owners[i];
-
-        if (name[0] == '#' ? procd_parse_int(name + 1, 0, INT32_MAX, &number) != 0 : !getpwnam(name)) {
-            return apr_psprintf(p, "SpawnScriptOwner \"%s\": there is no such user", name);
-        }
     }
     return NULL;
 }
@@ -108,7 +86,6 @@ const char *procd_add_group(apr_pool_t *p, server_rec *s, const char *name, cons
     }
     apr_pool_cleanup_register(p, def, free_def, apr_pool_cleanup_null);
     err = check_identity(p, def);
-    err = err ? err : check_owners(p, def);
     if (err) {
         return apr_psprintf(p, "<Spawn %s>: %s", name, err);
     }
@@ -215,7 +192,8 @@ static const char *check_file(apr_pool_t *p, const char *path, const char *name)
     if (procd_groupdef_parse(&def, name, text, (apr_size_t)info.size, &error) != 0) {
         return apr_psprintf(p, "%s:%d: %s", path, error.line, error.text);
     }
-    err = check_identity(p, def);
+    err = procd_groupdef_not_in_dir(def);
+    err = err ? err : check_identity(p, def);
     procd_groupdef_free(def);
     return err ? apr_psprintf(p, "%s: %s", path, err) : NULL;
 }

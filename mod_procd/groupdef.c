@@ -281,3 +281,11 @@ void procd_groupdef_free(procd_groupdef *def)
         procd_arena_destroy(def->memory);
     }
 }
+
+const char *procd_groupdef_not_in_dir(const procd_groupdef *def)
+{
+    if (def->n_socket_names) {
+        return "SpawnSocketName needs a <Spawn> block: such sockets are httpd's";
+    }
+    return def->socket_type == PROCD_SOCKET_PIPE ? "SpawnSocketType pipe needs a <Spawn> block" : NULL;
+}

@@ -103,6 +103,10 @@ typedef struct procd_deferror {
 /** Parse `len` bytes of text. @return 0 and *def (free it), or -1 and *error. -1 with an empty text: no memory. */
 int procd_groupdef_parse(procd_groupdef **def, const char *name, const char *text, size_t len, procd_deferror *error);
 void procd_groupdef_free(procd_groupdef *def);
+/** Are its users and groups there? (groupdef_users.c) @return 0, or -1 and *error */
+int procd_groupdef_check_users(const procd_groupdef *def, procd_deferror *error);
+/** @return NULL when it can stand in ProcdGroupDir, else why not */
+const char *procd_groupdef_not_in_dir(const procd_groupdef *def);
 
 /** @return 1 when `name` can be a group's: letters, digits, `_`, `-`, `.`, beginning with a letter or digit. */
 int procd_name_ok(const char *name);

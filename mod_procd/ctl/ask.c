@@ -4,6 +4,7 @@
 #include "procd_wire.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,23 +15,42 @@
 /** A manager that is busy answers within this many seconds. */
 #define PATIENCE 10
 
+void ctl_wrong(const ctl_channel *c, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (c->json) {
+        fputs("{\"error\":", stdout);
+        ctl_json_string(text, strlen(text));
+        puts("}");
+    }
+    else {
+        fprintf(stderr, "procctl: %s\n", text);
+    }
+}
+
 int ctl_connect(ctl_channel *c)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
     struct timeval patience = { PATIENCE, 0 };
 
     if (strlen(c->path) >= sizeof(un.sun_path)) {
-        fprintf(stderr, "procctl: the path of the control socket is too long: %s\n", c->path);
+        ctl_wrong(c, "the path of the control socket is too long: %s", c->path);
         return CTL_NO_MANAGER;
     }
     memcpy(un.sun_path, c->path, strlen(c->path));
     c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (c->fd == -1 || connect(c->fd, (struct sockaddr *)&un, (socklen_t)sizeof(un)) != 0) {
-        fprintf(stderr, "procctl: no manager at %s: %s%s\n", c->path, strerror(errno),
-                errno == EACCES ? " (only root and the user httpd was started as may speak to it)"
-                : errno == ENOENT
-                    ? " (is httpd running with a <Spawn> group? -s SOCKET names another: control in ProcdRuntimeDir)"
-                    : "");
+        ctl_wrong(c, "no manager at %s: %s%s", c->path, strerror(errno),
+                  errno == EACCES ? " (only root and the user httpd was started as may speak to it)"
+                  : errno == ENOENT
+                      ? " (is httpd running with a <Spawn> group? -s SOCKET names another: control in ProcdRuntimeDir)"
+                  : errno == ECONNREFUSED ? " (nobody listens there: httpd has ended or was killed)"
+                                          : "");
         if (c->fd != -1) {
             close(c->fd);
         }
@@ -40,8 +60,7 @@ int ctl_connect(ctl_channel *c)
     return CTL_OK;
 }
 
-/* @return bytes, 0 or -1 as recvmsg(); *fd is a descriptor that came, or -1 */
-static ssize_t receive(int from, char *text, size_t room, int *fd)
+ssize_t ctl_receive(int from, char *text, size_t room, int *fd)
 {
     struct iovec iov = { text, room - 1 };
     union {
@@ -64,14 +83,14 @@ static ssize_t receive(int from, char *text, size_t room, int *fd)
     return n;
 }
 
-static int take_text(int fd, char **text)
+static int take_text(const ctl_channel *c, int fd, char **text)
 {
     procd_blob blob;
     int rv = procd_blob_from_fd(&blob, fd);
 
     close(fd);
     if (rv != 0) {
-        fprintf(stderr, "procctl: cannot read the manager's answer: %s\n", strerror(errno));
+        ctl_wrong(c, "cannot read the manager's answer: %s", strerror(errno));
         return CTL_NO_MANAGER;
     }
     blob.bytes[blob.len] = '\0';
@@ -79,29 +98,40 @@ static int take_text(int fd, char **text)
     return CTL_OK;
 }
 
-int ctl_ask(ctl_channel *c, int n, const char *const *words, char **text)
+/* @return the packet's length, 0: too long */
+static size_t pack(char packet[PROCD_CTL_REQUEST_MAX], int n, const char *const *words)
 {
     const char *all[PROCD_CTL_WORDS] = { PROCD_CTL_VERSION };
-    char packet[PROCD_CTL_REQUEST_MAX], line[600];
-    size_t len;
-    ssize_t got;
-    int fd;
 
     for (int i = 0; i < n && i + 1 < PROCD_CTL_WORDS; i++) {
         all[i + 1] = words[i];
     }
-    len = n < PROCD_CTL_WORDS ? procd_ctl_pack(packet, sizeof(packet), n + 1, all) : 0;
-    if (len == 0) {
-        fputs("procctl: too many arguments\n", stderr);
-        return CTL_REFUSED;
-    }
-    got = send(c->fd, packet, len, MSG_NOSIGNAL) == (ssize_t)len ? receive(c->fd, line, sizeof(line), &fd) : -1;
+    return n < PROCD_CTL_WORDS ? procd_ctl_pack(packet, PROCD_CTL_REQUEST_MAX, n + 1, all) : 0;
+}
+
+const char *ctl_check_words(int n, const char *const *words)
+{
+    char packet[PROCD_CTL_REQUEST_MAX];
+    size_t len = pack(packet, n, words);
+    procd_ctl_request request;
+
+    return len ? procd_ctl_parse(packet, len, &request) : "too many arguments, or too long";
+}
+
+int ctl_ask(ctl_channel *c, int n, const char *const *words, char **text)
+{
+    char packet[PROCD_CTL_REQUEST_MAX], line[600];
+    size_t len = pack(packet, n, words);
+    ssize_t got;
+    int fd;
+
+    got = send(c->fd, packet, len, MSG_NOSIGNAL) == (ssize_t)len ? ctl_receive(c->fd, line, sizeof(line), &fd) : -1;
     if (got <= 0) {
-        fprintf(stderr, "procctl: the manager does not answer: %s\n", got == 0 ? "it closed" : strerror(errno));
+        ctl_wrong(c, "the manager does not answer: %s", got == 0 ? "it closed" : strerror(errno));
         return CTL_NO_MANAGER;
     }
     if (strncmp(line, "ok", 2) != 0) {
-        fprintf(stderr, "procctl: %s\n", strncmp(line, "error ", 6) == 0 ? line + 6 : line);
+        ctl_wrong(c, "%s", strncmp(line, "error ", 6) == 0 ? line + 6 : line);
         if (fd != -1) {
             close(fd);
         }
@@ -114,23 +144,5 @@ int ctl_ask(ctl_channel *c, int n, const char *const *words, char **text)
         close(fd);
         return CTL_OK;
     }
-    return take_text(fd, text);
-}
-
-int ctl_follow(ctl_channel *c)
-{
-    struct timeval for_ever = { 0, 0 };
-    static char line[PROCD_CTL_LINE_MAX];
-    ssize_t n;
-    int fd;
-
-    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof(for_ever));
-    while ((n = receive(c->fd, line, sizeof(line), &fd)) > 0) {
-        puts(line);
-        if (fflush(stdout) != 0) {
-            return CTL_OK;
-        }
-    }
-    fputs("procctl: the manager has ended\n", stderr);
-    return CTL_NO_MANAGER;
+    return take_text(c, fd, text);
 }

@@ -91,21 +91,7 @@ int ctl_show_text(char *records)
 
 static void quoted(const char *text)
 {
-    putchar('"');
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-
-        if (c == '"' || c == '\\') {
-            printf("\\%c", c);
-        }
-        else if (c < 0x20 || c >= 0x7f) {
-            printf("\\u%04x", c);
-        }
-        else {
-            putchar(c);
-        }
-    }
-    putchar('"');
+    ctl_json_string(text, strlen(text));
 }
 
 static int is_string(const char *key)

@@ -1,6 +1,6 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /* A picture of the groups, every second. Rates come from the difference between two pictures; the mean time of a request
- * from Little's law: requests under way divided by requests a second. */
+ * from Little's law: requests under way divided by requests a second. As JSON an object for each picture, a line each. */
 #include "ctl.h"
 
 #include <poll.h>
@@ -111,13 +111,25 @@ static int busiest_first(const void *a, const void *b)
     return load ? load : strcmp(x->name, y->name);
 }
 
+/* Requests a second. */
+static double rate_of(const row *r, const row *before, double span)
+{
+    return before && span > 0 && r->requests > before->requests ? (double)(r->requests - before->requests) / span : 0;
+}
+
+/* Milliseconds. */
+static double mean_of(const row *r, const row *before, double rate)
+{
+    return rate > 0 ? (r->busy + before->busy) / 2.0 / rate * 1000 : 0;
+}
+
 static void print_row(const row *r, const row *before, double span)
 {
-    double rate = before && span > 0 ? (double)(r->requests - before->requests) / span : 0;
+    double rate = rate_of(r, before, span);
     char mean[16] = "-", pictures[16];
 
     if (rate > 0) {
-        snprintf(mean, sizeof(mean), "%.0f", (r->busy + before->busy) / 2.0 / rate * 1000);
+        snprintf(mean, sizeof(mean), "%.0f", mean_of(r, before, rate));
     }
     snprintf(pictures, sizeof(pictures), "%d+%d/%d", r->processes, r->starting, r->max);
     printf("%-20.20s %-8s %9s %5d %5d %8.1f %8s %7.1f %6lld  %.40s\n", r->name, r->state, pictures, r->busy, r->waiting,
@@ -135,14 +147,43 @@ static void print(picture *p, const picture *before, int lines)
     fflush(stdout);
 }
 
-/* @return 1: the user wants to leave */
+static void print_member(const char *key, const char *text)
+{
+    printf("\"%s\":", key);
+    ctl_json_string(text, strlen(text));
+}
+
+static void print_json(picture *p, const picture *before)
+{
+    qsort(p->rows, (size_t)p->n, sizeof(row), busiest_first);
+    fputs("{\"groups\":[", stdout);
+    for (int i = 0; i < p->n; i++) {
+        const row *r = &p->rows[i], *was = before->n ? find(before, r->name) : NULL;
+        double rate = rate_of(r, was, p->at - before->at);
+
+        fputs(i ? ",{" : "{", stdout);
+        print_member("name", r->name);
+        putchar(',');
+        print_member("state", r->state);
+        printf(",\"processes\":%d,\"starting\":%d,\"max\":%d,\"busy\":%d,\"waiting\":%d", r->processes, r->starting,
+               r->max, r->busy, r->waiting);
+        printf(",\"requests\":%lld,\"requests_per_second\":%.1f,\"mean_ms\":%.1f,\"rss\":%ld,\"ended\":%lld,",
+               r->requests, rate, mean_of(r, was, rate), r->rss, r->ended);
+        print_member("why", r->why);
+        putchar('}');
+    }
+    puts("]}");
+    fflush(stdout);
+}
+
+/* @return 1: the user wants to leave, or has left */
 static int pause_or_key(double seconds, int terminal)
 {
     struct pollfd in = { STDIN_FILENO, POLLIN, 0 };
     char key = 0;
 
-    if (poll(&in, terminal ? 1 : 0, (int)(seconds * 1000)) > 0 && read(STDIN_FILENO, &key, 1) == 1) {
-        return key == 'q' || key == 'Q';
+    if (poll(&in, terminal ? 1 : 0, (int)(seconds * 1000)) > 0) {
+        return read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q';
     }
     return 0;
 }
@@ -150,7 +191,7 @@ static int pause_or_key(double seconds, int terminal)
 int ctl_top(ctl_channel *c, double seconds, int count)
 {
     picture *now_is = calloc(1, sizeof(*now_is)), *before = calloc(1, sizeof(*before));
-    int terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), rc = CTL_OK;
+    int terminal = !c->json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), rc = CTL_OK;
     struct termios was, raw;
     struct winsize size = { .ws_row = 0 };
 
@@ -161,7 +202,8 @@ int ctl_top(ctl_channel *c, double seconds, int count)
     }
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    if (terminal && tcgetattr(STDIN_FILENO, &was) == 0) {
+    terminal = terminal && tcgetattr(STDIN_FILENO, &was) == 0;
+    if (terminal) {
         raw = was;
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
@@ -174,7 +216,12 @@ int ctl_top(ctl_channel *c, double seconds, int count)
             fputs("\033[H\033[J", stdout);
             ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
         }
-        print(now_is, before, size.ws_row > 5 ? size.ws_row - 4 : NAMES);
+        if (c->json) {
+            print_json(now_is, before);
+        }
+        else {
+            print(now_is, before, size.ws_row > 5 ? size.ws_row - 4 : NAMES);
+        }
         *before = *now_is;
     }
     if (terminal) {

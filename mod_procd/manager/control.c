@@ -139,7 +139,7 @@ static void do_request(client *c, const procd_ctl_request *request)
     const char *wrong = NULL;
     procd_blob b = { 0 };
 
-    if (request->group && !g) {
+    if (request->group && !g && request->command != PROCD_CTL_RELOAD) { /* whose file may have come just now */
         char text[PROCD_KEY_MAX + 32];
 
         snprintf(text, sizeof(text), "there is no group %s", request->group);

@@ -77,14 +77,6 @@ static char *read_file(int at, const char *file, struct stat *st, const char **w
     return text;
 }
 
-static const char *unsuitable(const procd_groupdef *def)
-{
-    if (def->n_socket_names) {
-        return "SpawnSocketName needs a <Spawn> block: such sockets are httpd's";
-    }
-    return def->socket_type == PROCD_SOCKET_PIPE ? "SpawnSocketType pipe needs a <Spawn> block" : NULL;
-}
-
 static int free_row(void)
 {
     for (int i = PROCD_GROUPS_CONFIGURED; i < PROCD_MAX_GROUPS; i++) {
@@ -137,7 +129,7 @@ static void define(entry *e, const char *text, size_t len, int first)
     if (definition_read(&d, e->name, text, len, &error) != 0) {
         why = error.text[0] ? error.text : "no memory";
     }
-    else if ((why = unsuitable(d.def))) {
+    else if ((why = procd_groupdef_not_in_dir(d.def))) {
         definition_free(&d);
     }
     if (why) {
@@ -340,7 +332,8 @@ const char *groupdir_reload(const char *name)
         return "there is no ProcdGroupDir";
     }
     if (name && !e) {
-        return "the group is not one of ProcdGroupDir";
+        look_around(0);
+        return find_entry(name) ? NULL : "there is no such file in ProcdGroupDir";
     }
     for (entry *all = entries; all; all = all->next) {
         if (!name || all == e) {

@@ -41,6 +41,16 @@ soon { ($s->get('/second/')->{status} || 0) == 200 } 'an added file takes effect
 cmp_ok now() - $start, '<', 2.5, 'soon';
 soon { ($s->get('/broken/')->{status} || 0) == 200 } 'a mended one too';
 
+# procctl reload does not wait for the next look, also for one that is new.
+file('third', "SpawnProcesses 1\n");
+my ($said, $code) = ctl('reload', 'third');
+is $code, 0, 'procctl reload of a file that has just come' or diag $said;
+($said) = ctl('status', 'third');
+like $said, qr/^group third: active/m, 'it is there at once';
+($said, $code) = ctl('reload', 'no-such');
+is $code, 1, 'one that is not there is refused';
+like $said, qr/there is no such file in ProcdGroupDir/, 'and why';
+
 # Changed: it rolls over, no request fails, others are left alone.
 my ($first) = ProxyCore::Groups::pids($s, 'first');
 my ($fixed) = ProxyCore::Groups::pids($s, 'fixed');

@@ -9,11 +9,13 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use IO::Socket::UNIX;
 use JSON::PP qw(decode_json);
+use Socket qw(SOCK_SEQPACKET);
 
 use ProxyCore::Groups;
 use ProxyCore::Server;
-use ProxyCore::Util qw(work_dir build_dir poll_until alive slurp spew is_root user_ids);
+use ProxyCore::Util qw(work_dir build_dir top_dir poll_until alive slurp spew is_root user_ids);
 
 my $dir = work_dir();
 my $procctl = build_dir() . '/bin/procctl';
@@ -138,9 +140,36 @@ soon { more(); (() = $seen =~ /early words/g) > $before } 'logs -f: and those to
 kill 'TERM', $pid;
 close $lines;
 
+$r = ctl('-j', 'logs', 'php');
+my @said = map { decode_json($_) } split /\n/, $r->{out};
+ok @said > 0 && !grep({ $_->{group} ne 'php' || !$_->{pid} || $_->{time} !~ /^\w{3} \w{3} .* \d{4}$/ } @said), 'as JSON an object each: group, pid, time' or diag $r->{out};
+is $said[0]{text}, 'early words', 'and what was said';
+$s->get('/other/?print=caf%C3%A9%20%FF%20%22q%22%20%5C');
+my $odd;
+soon { ($odd) = grep { /caf/ } split /\n/, ctl('-j', 'logs', 'other')->{out} } 'any bytes';
+like decode_json($odd)->{text}, qr/^caf\x{e9} \x{fffd} "q" \\/, 'are a string of JSON';
+
 # top
 $r = ctl('top', '-n', 2, '-d', '0.2');
 like $r->{out}, qr/^php\s+active\s+2\+0\/4/m, 'top: a line for each group';
+is $r->{code}, 0, 'as often as it was told to';
+$r = ctl('-j', 'top', '-n', 2, '-d', '0.2');
+my @pictures = map { decode_json($_) } split /\n/, $r->{out};
+is scalar(@pictures), 2, 'as JSON a line each';
+my ($row) = grep { $_->{name} eq 'php' } @{ $pictures[1]{groups} };
+is_deeply [@$row{qw(state processes max busy requests_per_second)}], ['active', 2, 4, 0, '0.0' + 0], 'with the same numbers' or diag explain $row;
+SKIP: {
+    skip 'no script(1) to be a terminal', 4 if system('script -qec true /dev/null </dev/null >/dev/null 2>&1') != 0;
+    my $screen = "$dir/screen";
+    my $term = open(my $keys, '|-', "script -qefc 'stty rows 9 cols 120; $procctl -s $socket top -d 0.2; echo left \$?; stty -a' $screen >/dev/null") // die;
+    soon { (() = (slurp($screen) // '') =~ /GROUP +STATE/g) >= 2 } 'top in a terminal: drawn again and again';
+    like slurp($screen), qr/\e\[H\e\[J/, 'in its place';
+    select((select($keys), $| = 1)[0]);
+    print {$keys} 'q';
+    soon { (slurp($screen) // '') =~ /left 0/ } 'q ends it';
+    soon { (slurp($screen) // '') =~ /(?<!-)\bicanon\b.*(?<!-)\becho\b/s } 'and the terminal is as it was' or diag slurp($screen);
+    close $keys;
+}
 
 # mod_status
 $r = $s->get('/server-status');
@@ -154,16 +183,62 @@ is ctl('check', "$dir/good.conf")->{code}, 0, 'check: a good file';
 $r = ctl('check', "$dir/good.conf", "$dir/bad.conf");
 is $r->{code}, 1, 'and a bad one';
 like $r->{err}, qr{bad\.conf:2: SpawnProcesses "many" is not valid}, 'with its line';
+my %not = (user => ["SpawnUser no-such-user", qr/user\.conf:0: SpawnUser "no-such-user": there is no such user/],
+    pipe => ["SpawnSocketType pipe", qr/pipe\.conf:0: SpawnSocketType pipe needs a <Spawn> block/],
+    'a name' => ["SpawnNice 1", qr/a name\.conf:0: the file's name, without \.conf, must be a group's/]);
+for my $name (sort keys %not) {
+    spew("$dir/$name.conf", "SpawnCommand /usr/bin/php-cgi\n$not{$name}[0]\n");
+    $r = ctl('check', "$dir/$name.conf");
+    ok $r->{code} == 1 && $r->{err} =~ $not{$name}[1], "check: what the manager would refuse: $name" or diag $r->{err};
+}
+$r = decode_json(ctl('-j', 'check', "$dir/good.conf", "$dir/bad.conf", "$dir/none.conf")->{out});
+is_deeply [map { $_->{valid} ? $_->{group} : "$_->{line} $_->{error}" } @{ $r->{files} }],
+    ['good', '2 SpawnProcesses "many" is not valid: it takes N or MIN MAX, MIN 0 to 240 and MAX 1 to 240', '0 No such file or directory'], 'as JSON' or diag explain $r;
 
 # mistakes
-is ctl('stop', 'nobody')->{code}, 1, 'an unknown group is refused';
-is ctl('explode')->{code}, 1, 'an unknown command too';
-is ctl()->{code}, 2, 'no command: usage';
+for my $case ([1, 'stop', 'nobody'], [1, 'restart', 'nobody'], [1, 'status', 'nobody'], [1, 'logs', 'nobody'], [1, 'reload', 'php'],
+    [2, 'explode'], [2], [2, 'stop'], [2, 'stop', 'php', 'other'], [2, 'status', 'php', 'other'], [2, 'scale', 'php'], [2, 'scale', 'php', 9, 3],
+    [2, 'scale', 'php', 0], [2, 'scale', 'php', 'many'], [2, 'logs'], [2, 'logs', 'php', 'follow'], [2, 'top', 'php'], [2, 'top', '-d', 0],
+    [2, 'top', '-n', 'x'], [2, 'check'], [2, '--nonsense'], [0, '--help']) {
+    my ($code, @words) = @$case;
+    $r = ctl(@words);
+    is $r->{code}, $code, "procctl @words: exit status $code" or diag $r->{err};
+    isnt $r->{err}, '', 'with a word about it' if $code;
+    is eval { decode_json(ctl('-j', @words)->{out})->{error} } && 1, 1, 'as JSON too' if $code;
+}
+# What bash offers for a line whose last word is not complete.
+sub offered {
+    my (@words) = @_;
+    my $quoted = join ' ', map { "'$_'" } 'procctl', '-s', $socket, @words;
+    my $shell = q{source "$1"; PATH=$2:$PATH; COMP_WORDS=(} . $quoted . q{); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _procctl; echo "${COMPREPLY[*]}"};
+    open(my $out, '-|', 'bash', '-c', $shell, 'bash', top_dir() . '/build/completion/procctl', build_dir() . '/bin') or die;
+    my $line = <$out> // '';
+    chomp $line;
+    return $line;
+}
+SKIP: {
+    skip 'no bash', 7 if system('bash -c true') != 0;
+    is offered('re'), 'restart reload', 'completion: commands';
+    is offered('stop', ''), 'php other rests broken', 'groups';
+    is offered('stop', 'php', ''), '', 'one of them';
+    is offered('scale', 'php', ''), 'default', 'what scale takes';
+    is offered('logs', '--f'), '--follow', 'options of the command';
+    is offered('--j', ), '--json', 'and of all';
+    is offered('check', "$dir/goo"), "$dir/good.conf", 'files';
+}
+
+is ctl('-j', 'restart', 'rests')->{out}, "{\"ok\":true}\n", 'success as JSON';
 {
     local $socket = "$dir/nowhere";
     my $none = ctl('status');
     is $none->{code}, 3, 'no manager: exit status 3';
     like $none->{err}, qr/no manager at .*nowhere: No such file/, 'said so';
+    is ctl('explode')->{code}, 2, 'what is wrong needs none';
+    # What one that was killed leaves behind.
+    IO::Socket::UNIX->new(Type => SOCK_SEQPACKET, Local => $socket, Listen => 1)->close;
+    $none = ctl('status');
+    is $none->{code}, 3, 'a socket that nobody listens on: 3, too';
+    like $none->{err}, qr/no manager at .*nowhere: Connection refused \(nobody listens there/, 'with another reason';
 }
 SKIP: {
     skip 'not root: nobody else to be', 2 if !is_root();
