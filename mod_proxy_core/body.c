@@ -68,11 +68,13 @@ int pc_body_setup(pc_exchange *x)
     if (r->input_filters != r->proto_input_filters || x->route->role == PC_ROLE_FILTER) {
         /* Filters may make something else of it (mod_deflate), and change its fields when they do; and what follows it for
          * an application that is a filter must be known before: read it first. */
-        x->spool_first = 1;
         x->msg.content_length = -1;
-    }
-    if (x->pool->request.on) {
         x->spool_first = 1;
+    }
+    if (x->pool->request.on || (x->msg.content_length < 0 && !(x->codec->flags & PC_CODEC_CHUNKS))) {
+        x->spool_first = 1;
+    }
+    if (x->spool_first) { /* without a lease: a client that is slow has no backend's place */
         x->state = PC_STATE_SPOOLING;
     }
     x->body = r->expecting_100 && expects_backend(x) ? PC_BODY_EXPECTED : PC_BODY_OPEN;

@@ -2,11 +2,9 @@
 /*
  * The exchange's states.
  *
- *   ROUTED ──lease──▶ [SPOOLING] ──▶ CONNECTING ──▶ SENDING ──▶ AWAITING ──▶ STREAMING ──▶ [DRAINING] ──▶ DONE
- *      └──full──▶ QUEUED ──granted──┘      ▲             └── the head may come while the body is still sent ──┘
- *                                          └── pc_fail(): another try             (101: TUNNEL in place of STREAMING)
- *
- * With ProxyCoreRequestBuffering SPOOLING comes first of all, without a lease.
+ *   [SPOOLING] ──▶ ROUTED ──lease──▶ CONNECTING ──▶ SENDING ──▶ AWAITING ──▶ STREAMING ──▶ [DRAINING] ──▶ DONE
+ *                  ▲  └──full──▶ QUEUED ──▲             └── the head may come while the body is still sent ──┘
+ *                  └── pc_fail(): another try                                     (101: TUNNEL in place of STREAMING)
  *
  * Each step_…() either moves on (PC_STEP_AGAIN), says what it waits for (x->want, PC_STEP_WAIT) or is done. Deadlines
  * are derived from times that the exchange keeps anyway (due.c), so that no timer has to be moved with each byte.
@@ -159,13 +157,7 @@ static pc_step after_lease(pc_exchange *x)
     x->lease.stuck = 0;
     ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, x->r, "PXC0403: pool %s: got backend %s, process %ld, try %d",
                   x->pool->name, x->lease.backend->name, (long)x->lease.proc.pid, x->tries);
-    if (x->msg.body && x->msg.content_length < 0 && !x->spool
-        && (x->spool_first || !(x->codec->flags & PC_CODEC_CHUNKS))) {
-        x->state = PC_STATE_SPOOLING;
-    }
-    else {
-        x->state = PC_STATE_CONNECTING;
-    }
+    x->state = PC_STATE_CONNECTING;
     return PC_STEP_AGAIN;
 }
 
@@ -221,13 +213,9 @@ static pc_step step_spooling(pc_exchange *x)
         return PC_STEP_WAIT;
     }
     if (rv != APR_EOF) {
-        int rc = x->rc;
-
-        pc_exchange_release(x, PC_OUTCOME_UNUSED, 0);
-        return pc_exchange_end(x, rc, "client-body");
+        return pc_exchange_end(x, x->rc, "client-body");
     }
-    x->lease_at = x->now; /* it has had nothing to do yet */
-    x->state = x->lease.held ? PC_STATE_CONNECTING : PC_STATE_ROUTED;
+    x->state = PC_STATE_ROUTED;
     return PC_STEP_AGAIN;
 }
 

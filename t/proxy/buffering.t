@@ -63,6 +63,21 @@ $pools
     ProxyCoreRequestBuffering on
     ProxyCoreTimeout total=1s
 </ProxyCore>
+<ProxyCore bare>
+    ProxyCoreProtocol fastcgi
+    ProxyCoreBackend @{[$b{fcgi}->address]} max=1
+    ProxyCoreKeepAlive off
+    ProxyCoreTimeout first=60s
+</ProxyCore>
+<ProxyCore filtered>
+    ProxyCoreProtocol http
+    ProxyCoreBackend @{[$b{http}->address]} max=1
+    ProxyCoreKeepAlive off
+    ProxyCoreTimeout first=60s
+</ProxyCore>
+<Location /filtered/>
+    SetInputFilter DEFLATE
+</Location>
 <ProxyCore nobody>
     ProxyCoreProtocol http
     ProxyCoreBackend 127.0.0.1:@{[free_port()]}
@@ -74,7 +89,7 @@ $pools
     ProxyCoreRequestBuffering on spool=64K
     ProxyCoreResponseBuffering on spool=64K
 </ProxyCore>
-@{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(http fcgi keep tight memory pair total nobody echo)]}
+@{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(http fcgi keep tight memory pair total nobody echo bare filtered)]}
 <Location /http/small>
     LimitRequestBody 1000
 </Location>
@@ -145,6 +160,35 @@ for my $kind (qw(http fcgi)) {
         is $c->read_response->{body}, 'ok', 'answered';
         $k->close;
     }
+}
+
+# The same without buffering, where the body's length must be known first: nobody holds a process until it is.
+for my $case (['bare', 'fcgi'], ['filtered', 'http']) {
+    my ($pool, $kind) = @$case;
+    my $coding = $kind eq 'fcgi' ? "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" : "Content-Length: 11\r\n\r\nhello";
+    my $rest = $kind eq 'fcgi' ? "6\r\n world\r\n0\r\n\r\n" : ' world';
+    my @slow = map { my $u = $s->connect; $u->send("POST /$pool/up HTTP/1.1\r\nHost: a\r\n$coding"); $u } 1 .. 6;
+    is $b{$kind}->accept(0.3), undef, "$pool: six slow uploads, and no backend is asked";
+    $c2 = $s->connect;
+    $c2->send("GET /$pool/other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    $k2 = $b{$kind}->accept;
+    ok $k2, 'its place is another\'s';
+    asked($kind, $k2);
+    $_->close for splice @slow, 3; # some leave before they have said it all
+    $_->send($rest) for @slow;
+    is $b{$kind}->accept(0.2), undef, 'who has said it all waits for the place';
+    $k2->send(answer($kind, "Content-Length: 2\r\n\r\nok"));
+    is $c2->read_response->{status}, 200, 'which becomes free';
+    $k2->close;
+    for my $n (1 .. 3) {
+        $k = $b{$kind}->accept;
+        ($req, $body) = asked($kind, $k);
+        is $body, 'hello world', "upload $n";
+        $k->send(answer($kind, "Content-Length: 2\r\n\r\nok"));
+        $k->close;
+    }
+    is_deeply [map { $_->read_response->{status} } @slow], [200, 200, 200], 'all are answered';
+    is $b{$kind}->accept(0.1), undef, 'nobody is asked for those who have left';
 }
 
 # 100 is answered here and at once. F22
