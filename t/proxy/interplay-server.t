@@ -205,7 +205,7 @@ $k = $b{fcgi}->accept;
 read_fcgi($k);
 my $c2 = $s->connect;
 $c2->send("POST /one/second HTTP/1.1\r\nHost: hurried\r\nContent-Length: 5\r\n\r\nhello");
-poll_until { 0 } 2.2;
+let_pass(2.2);
 ok $c2->quiet(0.05), 'a request that waits in the queue is not timed out by mod_reqtimeout';
 
 # The scoreboard while requests are parked or wait.

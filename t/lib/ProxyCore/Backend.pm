@@ -71,7 +71,7 @@ sub address {
 # The next connection, or undef when none comes in time.
 sub accept {
     my ($self, $timeout) = @_;
-    my $end = time + (defined $timeout ? $timeout : $ProxyCore::Conn::TIMEOUT);
+    my $end = ProxyCore::Conn::deadline($timeout);
     while (1) {
         my $sock = $self->{sock}->accept;
         if ($sock) {

@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 
 use ProxyCore::Conn;
 use ProxyCore::Server;
-use ProxyCore::Util qw(front work_dir slurp spew start_child stop_child poll_until);
+use ProxyCore::Util qw(front work_dir slurp spew start_child stop_child poll_until patient);
 
 my $number = 0;
 
@@ -38,7 +38,7 @@ sub start_curl {
     my ($self, $server, $path, %arg) = @_;
     my $base = $self->{base} = work_dir() . '/curl-' . ++$number;
     my @cmd = ('curl', '-s', '-N', '--http2-prior-knowledge', '--path-as-is', '-X', $self->{method}, '-D', "$base.head",
-        '-o', "$base.body", '--max-time', $arg{max_time} || 60);
+        '-o', "$base.body", '--max-time', patient($arg{max_time} || 60));
     push @cmd, '-I' if $self->{method} eq 'HEAD';
     push @cmd, '--limit-rate', $arg{rate} if $arg{rate};
     my @fields = @{ $arg{fields} || [] };

@@ -1,7 +1,8 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
 # One connection whose every byte the test reads and writes itself: the client's side of httpd, or the backend's side of
-# the module. Every call has a time limit; reading nothing in time returns undef instead of hanging the suite.
+# the module. Every call has a time limit (see ProxyCore::Util); reading nothing in time returns undef instead of hanging
+# the suite.
 package ProxyCore::Conn;
 
 use strict;
@@ -13,7 +14,12 @@ use IO::Socket::UNIX;
 use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF IPPROTO_TCP TCP_NODELAY MSG_PEEK MSG_DONTWAIT);
 use Time::HiRes qw(time);
 
+use ProxyCore::Util qw(patient);
+
 our $TIMEOUT = 10;
+
+# When the time of a call is over.
+sub deadline { my ($timeout) = @_; return time + patient(defined $timeout ? $timeout : $TIMEOUT) }
 
 # ProxyCore::Conn->connect(port => N [, host =>, rcvbuf => BYTES, tls => 1]) or (unix => PATH)
 sub connect {
@@ -28,7 +34,7 @@ sub connect {
         CORE::connect($sock, Socket::pack_sockaddr_in($arg{port}, Socket::inet_aton('127.0.0.1'))) or die "connect: $!";
     }
     else {
-        $sock = IO::Socket::INET->new(PeerAddr => $arg{host} || '127.0.0.1', PeerPort => $arg{port}, Timeout => 10)
+        $sock = IO::Socket::INET->new(PeerAddr => $arg{host} || '127.0.0.1', PeerPort => $arg{port}, Timeout => patient(10))
             or die "connect to port $arg{port}: $!";
     }
     setsockopt($sock, IPPROTO_TCP, TCP_NODELAY, 1) if !$arg{unix};
@@ -52,7 +58,7 @@ sub start_tls {
     my ($self, %arg) = @_;
     require IO::Socket::SSL;
     $self->{sock}->blocking(1);
-    my $ok = IO::Socket::SSL->start_SSL($self->{sock}, SSL_server => 1, SSL_version => 'SSLv23', SSL_verify_mode => 0, Timeout => 5, %arg);
+    my $ok = IO::Socket::SSL->start_SSL($self->{sock}, SSL_server => 1, SSL_version => 'SSLv23', SSL_verify_mode => 0, Timeout => patient(5), %arg);
     return 0 if !$ok;
     $self->{sock}->blocking(0);
     return $self->{tls} = 1;
@@ -64,7 +70,7 @@ sub sock { return $_[0]{sock} }
 # or closed (error says why).
 sub send {
     my ($self, $bytes, $timeout) = @_;
-    my $end = time + (defined $timeout ? $timeout : $TIMEOUT);
+    my $end = deadline($timeout);
     my $done = 0;
     local $SIG{PIPE} = 'IGNORE';
     while ($done < length $bytes) {
@@ -96,8 +102,12 @@ sub again {
 # Read once what is there, waiting up to $timeout for something. False at end of file, on error, or when nothing came.
 sub fill {
     my ($self, $timeout) = @_;
+    return $self->fill_by(deadline($timeout));
+}
+
+sub fill_by {
+    my ($self, $end) = @_;
     return 0 if $self->{eof};
-    my $end = time + (defined $timeout ? $timeout : $TIMEOUT);
     while (1) {
         $! = 0;
         my $n = sysread($self->{sock}, my $chunk, 65536);
@@ -124,22 +134,20 @@ sub fill {
 # Bytes up to and with the first match of $re, taken off the input; undef when it did not come in time.
 sub read_until {
     my ($self, $re, $timeout) = @_;
-    my $end = time + (defined $timeout ? $timeout : $TIMEOUT);
+    my $end = deadline($timeout);
     while ($self->{in} !~ /$re/) {
-        my $left = $end - time;
-        return undef if $left <= 0 || !$self->fill($left);
+        return undef if !$self->fill_by($end);
     }
     $self->{in} =~ /$re/;
     return substr($self->{in}, 0, $+[0], '');
 }
 
-# Exactly $n bytes, or undef.
+# Exactly $n bytes, or undef. $end, where it is given, is the time of a longer exchange.
 sub read_bytes {
-    my ($self, $n, $timeout) = @_;
-    my $end = time + (defined $timeout ? $timeout : $TIMEOUT);
+    my ($self, $n, $timeout, $end) = @_;
+    $end ||= deadline($timeout);
     while (length $self->{in} < $n) {
-        my $left = $end - time;
-        return undef if $left <= 0 || !$self->fill($left);
+        return undef if !$self->fill_by($end);
     }
     return substr($self->{in}, 0, $n, '');
 }
@@ -147,11 +155,8 @@ sub read_bytes {
 # All until the peer closes, or what had come when the time was over (then eof is false).
 sub read_all {
     my ($self, $timeout) = @_;
-    my $end = time + (defined $timeout ? $timeout : $TIMEOUT);
-    while (1) {
-        my $left = $end - time;
-        last if $left <= 0 || !$self->fill($left);
-    }
+    my $end = deadline($timeout);
+    1 while time < $end && $self->fill_by($end);
     my $all = $self->{in};
     $self->{in} = '';
     return $all;
@@ -169,21 +174,16 @@ sub read_some {
 # True when the peer closes (or resets) within the time without sending another byte.
 sub closed {
     my ($self, $timeout) = @_;
-    my $end = time + (defined $timeout ? $timeout : $TIMEOUT);
     return 0 if $self->{in} ne '';
-    while (!$self->{eof}) {
-        my $left = $end - time;
-        last if $left <= 0;
-        return 0 if $self->fill($left);
-    }
-    return $self->{eof};
+    $self->fill($timeout);
+    return $self->{in} eq '' && $self->{eof};
 }
 
 # True when neither a byte nor a close comes for $time: used to show that nothing happens.
 sub quiet {
     my ($self, $time) = @_;
     return 0 if $self->{in} ne '' || $self->{eof};
-    $self->fill($time);
+    $self->fill_by(Time::HiRes::time() + $time);
     return $self->{in} eq '' && !$self->{eof} ? 1 : 0;
 }
 

@@ -33,7 +33,7 @@ sub text {
     for my $name (@names) {
         for my $kind (sort keys %kinds) {
             $text .= "<ProxyCore $name-$kind>\n    ProxyCoreProtocol $kinds{$kind}\n"
-                . "    ProxyCoreBackend unix:$dir/$name-$kind.sock\n    ProxyCoreTimeout first=8s idle=8s\n</ProxyCore>\n"
+                . "    ProxyCoreBackend unix:$dir/$name-$kind.sock\n    ProxyCoreTimeout first=40s idle=40s\n</ProxyCore>\n"
                 . "<Location /$name/$kind/>\n    ProxyCorePass $name-$kind strip=/$name/$kind\n</Location>\n";
         }
     }

@@ -7,7 +7,8 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use Time::HiRes qw(time);
+
+use ProxyCore::Conn;
 
 our @EXPORT_OK = qw(FCGI_BEGIN_REQUEST FCGI_ABORT_REQUEST FCGI_END_REQUEST FCGI_PARAMS FCGI_STDIN FCGI_STDOUT
     FCGI_STDERR FCGI_GET_VALUES FCGI_GET_VALUES_RESULT FCGI_UNKNOWN_TYPE
@@ -53,11 +54,11 @@ sub fcgi_answer {
 
 # One record off a ProxyCore::Conn: { type, id, content, pad } or undef.
 sub read_record {
-    my ($conn, $timeout) = @_;
-    my $head = $conn->read_bytes(8, $timeout);
+    my ($conn, $timeout, $end) = @_;
+    my $head = $conn->read_bytes(8, $timeout, $end);
     return undef if !defined $head;
     my ($version, $type, $id, $len, $pad) = unpack 'CCnnC', $head;
-    my $content = $conn->read_bytes($len + $pad, $timeout);
+    my $content = $conn->read_bytes($len + $pad, $timeout, $end);
     return undef if !defined $content;
     return { version => $version, type => $type, id => $id, content => substr($content, 0, $len), pad => $pad };
 }
@@ -88,12 +89,11 @@ sub pairs {
 # parameters came. With stdin => 0 it stops behind the parameters.
 sub read_fcgi {
     my ($conn, %arg) = @_;
-    my $end = time + (defined $arg{timeout} ? $arg{timeout} : 10);
+    my $end = ProxyCore::Conn::deadline($arg{timeout});
     my %req = (stdin => '', stdin_end => 0, aborted => 0, records => []);
     my $params = '';
     while (1) {
-        my $left = $end - time;
-        my $rec = $left > 0 ? read_record($conn, $left) : undef;
+        my $rec = read_record($conn, undef, $end);
         return $req{params} ? \%req : undef if !defined $rec;
         push @{ $req{records} }, $rec;
         if ($rec->{type} == FCGI_BEGIN_REQUEST) {

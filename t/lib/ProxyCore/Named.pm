@@ -29,7 +29,7 @@ sub conf {
     my $keep = $arg{keep} ? 'on' : 'off';
     my $address = $self->{backend}->address;
     return "<ProxyCore $name>\n    ProxyCoreProtocol $self->{protocol}\n    ProxyCoreBackend $address\n"
-        . "    ProxyCoreKeepAlive $keep\n    ProxyCoreTimeout first=8s idle=8s\n" . ($arg{pool} || '') . "</ProxyCore>\n"
+        . "    ProxyCoreKeepAlive $keep\n    ProxyCoreTimeout first=40s idle=40s\n" . ($arg{pool} || '') . "</ProxyCore>\n"
         . "<Location /$name/>\n    ProxyCorePass $name\n$lines\n</Location>\n";
 }
 

@@ -11,7 +11,7 @@ use POSIX ();
 use Test::More ();
 
 use ProxyCore::Server;
-use ProxyCore::Util qw(work_dir slurp spew start_child poll_until descendants);
+use ProxyCore::Util qw(work_dir slurp spew start_child poll_until descendants patient);
 
 our @EXPORT_OK = qw(need program run_program curl fronts);
 
@@ -77,7 +77,7 @@ sub curl {
     my ($front, $path, @options) = @_;
     my $base = work_dir() . "/curl-$$-" . ++$number;
     my $opt = ref $options[0] ? shift @options : {};
-    my $res = run_program($opt, 'curl', '-s', @{ $front->{options} }, '--max-time', 40, '-D', "$base.head", '-o', "$base.body",
+    my $res = run_program($opt, 'curl', '-s', @{ $front->{options} }, '--max-time', patient(40), '-D', "$base.head", '-o', "$base.body",
         '-w', '%{http_code} %{http_version} %{num_connects} %{time_total}', @options, map { $front->{base} . $_ } ref $path ? @$path : $path);
     my %got = (exit => $res->{status} =~ /^\d+$/ ? $res->{status} >> 8 : $res->{status});
     @got{qw(status version connects time)} = split / /, $res->{out};

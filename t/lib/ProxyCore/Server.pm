@@ -80,7 +80,7 @@ sub conf_text {
     $text .= $self->{mpm_conf} || $mpm_conf{ $self->{mpm} };
     $text .= "Listen 127.0.0.1:$self->{port}\n";
     $text .= "Protocols " . ($self->{protocols} || 'h2c http/1.1') . "\n";
-    $text .= "TypesConfig /etc/mime.types\nGracefulShutdownTimeout 10\nTimeout 20\nKeepAliveTimeout 8\n"
+    $text .= "TypesConfig /etc/mime.types\nGracefulShutdownTimeout 10\nTimeout 60\nKeepAliveTimeout 15\n"
         . "DocumentRoot $dir/htdocs\n<Directory />\n    AllowOverride None\n    Require all denied\n</Directory>\n"
         . "<Directory $dir/htdocs>\n    AllowOverride All\n    Require all granted\n    Options FollowSymLinks\n</Directory>\n";
     $text .= "CoreDumpDirectory $dir/logs\n";
@@ -330,6 +330,16 @@ sub assert_log {
     return;
 }
 
+# What a server that has ended must not have left. (The last thread of a process may still be on its way when the first
+# one, by which it is known, is gone.)
+sub rest {
+    my ($self) = @_;
+    my $dir = $self->{dir};
+    my $unix = slurp('/proc/net/unix') || '';
+    return ((map { "socket left: $_" } $unix =~ m{ (\Q$dir\E/run/\S+)$}mg), (map { "file left: $_" } glob "$dir/run/procd/*"),
+        listens($self->{port}) ? "port $self->{port} is still listened on" : ());
+}
+
 # What must hold after every run, one line of TAP.
 sub assert_clean {
     my ($self, @ours) = @_;
@@ -342,11 +352,9 @@ sub assert_clean {
     push @bad, map { "process left: $_ " . cmdline($_) } @left;
     kill 'KILL', @left if @left;
     push @bad, $self->bad_log;
-    my $dir = $self->{dir};
-    my $unix = slurp('/proc/net/unix') || '';
-    push @bad, map { "socket left: $_" } $unix =~ m{ (\Q$dir\E/run/\S+)$}mg;
-    push @bad, map { "file left: $_" } glob "$dir/run/procd/*";
-    push @bad, "port $self->{port} is still listened on" if listens($self->{port});
+    my @rest;
+    poll_until { @rest = $self->rest; !@rest } 3;
+    push @bad, @rest;
     Test::More::ok(!@bad, "$self->{name}: ended cleanly, nothing left behind")
         or Test::More::diag(join "\n", @bad);
     return;

@@ -2,6 +2,10 @@
 #
 # What every test needs: a work directory, ports, polling, processes. Nothing here sleeps for a fixed time: a test waits
 # with poll_until() for what it wants to see.
+#
+# Limits of two seconds or more, here and in ProxyCore::Conn, are for what must come: on a machine that is busy with other
+# things it comes later, so they are taken times PC_PATIENCE (5). Shorter ones are what they say: they show that nothing
+# comes, or let time pass.
 package ProxyCore::Util;
 
 use strict;
@@ -18,13 +22,16 @@ use Time::HiRes qw(time sleep);
 
 our @EXPORT_OK = qw(top_dir build_dir backend_program work_dir free_port poll_until slurp spew run_capture
     descendants proc_stat rss_kb fd_count thread_count alive now start_child stop_child children_of crc32 big
-    in_background wait_background mpm front asan is_root user_ids cmdline listens);
+    in_background wait_background mpm front asan is_root user_ids cmdline listens patient let_pass);
 
 sub now { return time }
 
+# A limit for what must come, in seconds.
+sub patient { my ($seconds) = @_; return $seconds < 2 ? $seconds : $seconds * ($ENV{PC_PATIENCE} || 5) }
+
 # No test hangs the suite.
 $SIG{ALRM} = sub { die "time limit of $0\n" };
-alarm($ENV{PC_TEST_TIMEOUT} || 240);
+alarm($ENV{PC_TEST_TIMEOUT} || patient(200));
 
 # The repository, found from this file.
 sub top_dir {
@@ -144,7 +151,7 @@ sub listens {
 # Call $code until it is true. Returns what it returned, or its last (false) value when the time is over.
 sub poll_until(&;$) {
     my ($code, $timeout) = @_;
-    my $end = time + ($timeout || 10);
+    my $end = time + patient($timeout || 10);
     my $pause = 0.002;
     my $got;
     while (!($got = $code->())) {
@@ -154,6 +161,9 @@ sub poll_until(&;$) {
     }
     return $got;
 }
+
+# Where time itself is what a test needs.
+sub let_pass { my ($seconds) = @_; my $end = time + $seconds; while ((my $left = $end - time) > 0) { sleep $left } return }
 
 sub slurp {
     my ($file) = @_;
