@@ -95,7 +95,7 @@ my $conn; # the backend's side, kept between requests
 # The connection that the next request comes on: the kept one, or a new one, as another child of httpd makes it.
 sub wait_request {
     my (%arg) = @_;
-    my $end = time + 10;
+    my $end = time + 50;
     while (time < $end) {
         if ($conn && !$conn->eof) {
             $conn->fill(0);

@@ -37,7 +37,7 @@ my %pool = (
 );
 my %where = (ip => "127.0.0.1:$hand->{port}", socket => $unix->address);
 @pool{qw(ip socket)} = ("ca=@{[$ca->file]}", "ca=@{[$ca->file]} name=localhost");
-my %more = (quick => "ProxyCoreTimeout connect=700ms\n", notkept => "ProxyCoreKeepAlive off\n");
+my %more = (quick => "ProxyCoreTimeout connect=5s\n", notkept => "ProxyCoreKeepAlive off\n");
 my $conf = mpm() eq 'event' ? "AsyncRequestWorkerFactor 30\n" : '';
 for my $n (sort keys %pool) {
     $conf .= "<ProxyCore $n>\n ProxyCoreProtocol https\n ProxyCoreBackend @{[$where{$n} || $at]}\n ProxyCoreRetry 0\n"
@@ -102,7 +102,7 @@ $conf .= <<"CONF";
     ProxyCoreProtocol https
     ProxyCoreBackend localhost:$relay->{port}
     ProxyCoreTLS ca=@{[$ca->file]}
-    ProxyCoreTimeout first=3s idle=3s
+    ProxyCoreTimeout first=20s idle=20s
     ProxyCoreKeepAlive off
 </ProxyCore>
 <Location /relayed/>
@@ -243,9 +243,9 @@ for my $version (qw(TLSv1_2 TLSv1_3)) {
     my $static = $s->get('/nothing');
     my $took = now() - $begun;
     is $static->{status}, 404, 'eight handshakes that nobody answers do not keep others waiting';
-    cmp_ok $took, '<', 0.6, 'not even with four threads' if mpm() eq 'event';
+    cmp_ok $took, '<', 4, 'not even with four threads' if mpm() eq 'event';
     is $_->read_response->{status}, 504, '504 when the time for connecting is over' for @c;
-    cmp_ok now() - $begun, '<', 4, 'which is soon';
+    cmp_ok now() - $begun, '<', 30, 'which is soon';
     like +($s->grep_log(qr/PXC0451/, $mark))[0], qr/did not end the TLS handshake in time/, 'said in the log';
     $_->close for @k;
 }
@@ -322,9 +322,9 @@ for my $pool (qw(once twelve)) {
 # Slow answers hold no thread.
 if (mpm() eq 'event') {
     my $begun = now();
-    my @c = map { ask('peer/a?sleep=700') } 1 .. 12;
+    my @c = map { ask('peer/a?sleep=4000') } 1 .. 12;
     is scalar(grep { ($_->read_response->{status} || 0) == 200 } @c), 12, 'twelve slow answers';
-    cmp_ok now() - $begun, '<', 2.5, 'at once, with four threads';
+    cmp_ok now() - $begun, '<', 11, 'at once, with four threads';
 }
 
 # A backend that takes one at a time: its connection is handed on in the queue.

@@ -50,13 +50,8 @@ sub ask {
     settled($n);
     my $c = $s->connect;
     $c->send(($arg{method} || 'GET') . " /$n/x HTTP/1.1\r\nHost: a\r\n" . ($arg{method} ? "Content-Length: 1\r\n\r\nb" : "\r\n"));
-    my $new = 0;
-    my $req = $conn && $conn->sock && !$conn->eof ? $conn->read_request(timeout => 0.5) : undef;
-    if (!$req) {
-        $conn = $b{$n}->accept(3) or return ({}, undef, 0);
-        $new = 1;
-        $req = $conn->read_request;
-    }
+    ($conn, my $new) = $b{$n}->accept_or($conn, 3) or return ({}, undef, 0);
+    $conn->read_request;
     $conn->send($answer || $ok);
     $conn->close if $arg{close};
     return ($c->read_response(timeout => 3), $conn, $new);
@@ -135,11 +130,11 @@ ok $conn->closed(2), 'ProxyCoreKeepAlive off closes';
 ok !$new, 'requests=2: the second is on the same';
 ($res, $conn, $new) = ask('two', $conn);
 ok $new, 'the third is not';
-($res, $conn) = ask('idle');
 my $start = now();
+($res, $conn) = ask('idle');
 ok $conn->closed(3), 'idle=500ms: closed';
 my $took = now() - $start;
-ok $took > 0.3 && $took < 2.5, "after $took s" if $conn->eof;
+ok $took > 0.4 && $took < 20, "after $took s" if $conn->eof;
 
 # FastCGI: by default a connection does not pin a process; keep-alive where the configuration says so.
 sub ask_fcgi {
@@ -147,13 +142,8 @@ sub ask_fcgi {
     settled($n);
     my $c = $s->connect;
     $c->send("GET /$n/x HTTP/1.1\r\nHost: a\r\n\r\n");
-    my $req = $conn && $conn->sock && !$conn->eof ? read_fcgi($conn, timeout => 0.5) : undef;
-    my $new = 0;
-    if (!$req) {
-        $conn = $f{$n}->accept(3) or return;
-        $new = 1;
-        $req = read_fcgi($conn);
-    }
+    ($conn, my $new) = $f{$n}->accept_or($conn, 3) or return;
+    my $req = read_fcgi($conn);
     $conn->send(fcgi_answer("Content-Type: text/plain\r\n\r\nok", id => $req->{id}) . ($arg{more} || ''));
     my $res = $c->read_response(timeout => 3);
     return ($req, $res, $conn, $new);

@@ -32,7 +32,7 @@ AsyncRequestWorkerFactor 60
     ProxyCoreProtocol http
     ProxyCoreBackend @{[$hand->address]}
     ProxyCoreKeepAlive off
-    ProxyCoreTimeout first=30s idle=30s
+    ProxyCoreTimeout first=120s idle=120s
 </ProxyCore>
 <ProxyCore one>
     ProxyCoreProtocol http
@@ -41,7 +41,8 @@ AsyncRequestWorkerFactor 60
 </ProxyCore>
 <ProxyCore sync>
     ProxyCoreProtocol http
-    ProxyCoreBackend 127.0.0.1:$port
+    ProxyCoreBackend @{[$hand->address]}
+    ProxyCoreKeepAlive off
     ProxyCoreAsync off
 </ProxyCore>
 @{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(echo hand one sync)]}
@@ -61,24 +62,25 @@ sub settled {
 }
 sub static_ms { my $start = now(); my $r = $s->get('/static.txt'); return $r->{body} eq "static\n" ? 1000 * (now() - $start) : 9999 }
 
-# The middle one of five: a thread that is held delays them all, a busy machine one now and then.
+# The middle one of five. Where a thread is held it is held for minutes, until the test itself goes on.
 sub quick_ok {
-    my ($bound, $what) = @_;
+    my ($what) = @_;
     my @ms = sort { $a <=> $b } map { static_ms() } 1 .. 5;
-    cmp_ok $ms[2], '<', $bound, "$what: @{[map { int } @ms]} ms";
+    cmp_ok $ms[2], '<', 5000, "$what: @{[map { int } @ms]} ms";
     return;
 }
 static_ms() for 1 .. 3;
 
 # Forty slow requests on four threads.
-my $start = now();
-my @c = map { ask('/echo/?sleep=1500&bytes=10') } 1 .. 40;
-static_ms(); # until the burst itself is taken in
-quick_ok(50, 'a static file while 40 requests wait on 4 threads');
+my $ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+my @c = map { ask('/hand/slow') } 1 .. 40;
+my @at = grep { $_ && $_->read_request } map { $hand->accept } 1 .. 40;
+is scalar @at, 40, 'forty requests at the backend at the same time, by four threads';
+quick_ok('a static file meanwhile');
+$_->send($ok) for @at;
 my @res = map { $_->read_response } @c;
-my $took = now() - $start;
 is scalar(grep { ($_->{status} || 0) == 200 } @res), 40, 'all are answered';
-ok $took < 3, "at the same time ($took s)";
+$_->close for @at;
 # Their connections are ordinary ones afterwards (httpd itself closes idle ones when all threads are busy).
 my ($again, $ended) = (0, 0);
 for my $c (@c) {
@@ -108,14 +110,18 @@ for (1 .. 2) {
 cmp_ok settled(), '<=', $fds + 2, "no descriptor is left (from $fds)";
 
 # ProxyCoreAsync off holds its threads.
-@c = map { ask('/sync/?sleep=700&bytes=1') } 1 .. 4;
-poll_until { 0 } 0.15;
-cmp_ok static_ms(), '>', 200, 'ProxyCoreAsync off: four requests hold four threads';
-$_->read_response for @c;
+@c = map { ask('/sync/') } 1 .. 4;
+@at = map { my $b = $hand->accept; $b->read_request; $b } @c;
+my $other = ask('/static.txt');
+ok $other->quiet(0.5), 'ProxyCoreAsync off: four requests hold four threads';
+$_->send($ok) for @at;
+is scalar(grep { ($_->read_response->{status} || 0) == 200 } @c), 4, 'until they are answered';
+is $other->read_response->{body}, "static\n", 'then others are served';
+$_->close for @at;
 
 # Clients that leave while parked: the backend's connection is closed at once.
 my @pairs = map { my $c = ask('/hand/'); my $b = $hand->accept; $b->read_request; [$c, $b] } 1 .. 8;
-quick_ok(50, 'eight parked on four threads');
+quick_ok('eight parked on four threads');
 for my $i (0 .. $#pairs) {
     my ($c, $b) = @{ $pairs[$i] };
     $i % 2 ? $c->close : $c->reset;
@@ -128,7 +134,7 @@ cmp_ok settled(), '<=', $fds + 8, 'no descriptor is left';
 # A slow reader holds no thread: four answers larger than all buffers, nobody reads.
 @c = map { ask('/echo/?bytes=30000000', rcvbuf => 4096) } 1 .. 8;
 poll_until { !grep { !$_->{in} && !$_->fill(0) } @c } 3;
-quick_ok(80, 'a static file while eight clients do not read');
+quick_ok('a static file while eight clients do not read');
 $_->close for @c;
 cmp_ok settled(), '<=', $fds + 8, 'no descriptor is left';
 # One that reads slowly gets all of it.
@@ -142,8 +148,7 @@ my $b = $one->accept;
 $b->read_request;
 my @wait = map { ask('/one/') } 1 .. 10;
 poll_until { 0 } 0.1;
-quick_ok(50, 'a static file while ten are queued on four threads');
-my $ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+quick_ok('a static file while ten are queued on four threads');
 for my $c ($first, @wait) {
     $b->send($ok);
     $b->close;
@@ -159,7 +164,7 @@ $b = $hand->accept;
 $b->read_request;
 poll_until { 0 } 0.1;
 $s->graceful;
-cmp_ok static_ms(), '<', 1500, 'graceful restart: new requests are served';
+cmp_ok static_ms(), '<', 9000, 'graceful restart: new requests are served';
 is $c->quiet(0.3), 1, 'the parked one still waits';
 $b->send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
 $r = $c->read_response;
@@ -198,9 +203,9 @@ $c = ask('/echo/?sleep=2500&bytes=3');
 $r = $c->read_response;
 is $r->{status}, 200, 'a Timeout shorter than the pool\'s own: the answer comes';
 # Stop while parked: everything ends.
-@c = map { ask('/echo/?sleep=20000') } 1 .. 10;
+@c = map { ask('/hand/last') } 1 .. 10;
 poll_until { 0 } 0.2;
-$start = now();
+my $start = now();
 $s3->stop(signal => q(TERM));
-cmp_ok now() - $start, '<', 10, 'a stop with ten parked requests does not hang';
+cmp_ok now() - $start, '<', 60, 'a stop with ten parked requests does not hang';
 done_testing;

@@ -40,7 +40,7 @@ my $s = ProxyCore::Server->new(conf => <<"CONF", loglevel => 'info proxy_core:tr
     ProxyCoreBackend 127.0.0.1:$dead
     ProxyCoreBackend 127.0.0.1:$port
     ProxyCoreBalancer round-robin
-    ProxyCoreDisableTime 20s
+    ProxyCoreDisableTime 100s
 </ProxyCore>
 @{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(shop hand dead duo)]}
 <Location /status>

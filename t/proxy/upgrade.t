@@ -15,7 +15,7 @@ use ProxyCore::Util qw(work_dir slurp spew poll_until);
 
 my %b = map { $_ => ProxyCore::Backend->new } qw(none ws any);
 my $s = ProxyCore::Server->new(modules => ['rewrite'], protocols => 'h2c http/1.1', tls => 1, conf => <<"CONF")->start;
-@{[map { "<ProxyCore $_>\n ProxyCoreProtocol http\n ProxyCoreBackend @{[$b{$_}->address]}\n ProxyCoreTimeout first=5s idle=5s\n"
+@{[map { "<ProxyCore $_>\n ProxyCoreProtocol http\n ProxyCoreBackend @{[$b{$_}->address]}\n ProxyCoreTimeout first=40s idle=40s\n"
     . ($_ eq 'none' ? '' : ' ProxyCoreUpgrade ' . ($_ eq 'ws' ? 'websocket' : 'any') . "\n")
     . "</ProxyCore>\n<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } sort keys %b]}
 LogFormat "%>s %B %{proxy-core-state}n %{proxy-core-tunnel}n %{proxy-core-bytes-in}n %{proxy-core-bytes-out}n %{Upgrade}o" seen

@@ -31,7 +31,7 @@ my $hand = ProxyCore::Backend->new;
 sub pool {
     my ($name, $address, $tls) = @_;
     return "<ProxyCore $name>\n ProxyCoreProtocol " . ($tls ? "https\n $tls" : 'http') . "\n ProxyCoreBackend $address\n ProxyCoreUpgrade websocket\n"
-        . " ProxyCoreTimeout first=5s idle=10s\n</ProxyCore>\n<Location /$name/>\n ProxyCorePass $name\n</Location>\n";
+        . " ProxyCoreTimeout first=40s idle=60s\n</ProxyCore>\n<Location /$name/>\n ProxyCorePass $name\n</Location>\n";
 }
 # A second httpd, behind TLS.
 my $ca = ProxyCore::TLS->ca('A CA');

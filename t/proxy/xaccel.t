@@ -153,8 +153,7 @@ for my $protocol (sort keys %app) {
 {
     my ($res) = $app{http}->ask($s, "X-Accel-Redirect: /protected/cached.txt\r\nCache-Control: max-age=100\r\nSet-Cookie: a=1\r\n") for 1 .. 2;
     ok $s->get('/protected/cached.txt')->{status} == 403, 'mod_cache has nothing of a protected path';
-    $s->get('/open.txt');
-    $res = $s->get('/open.txt');
+    poll_until { $res = $s->get('/open.txt'); ($res->{head}->h('X-Cache') || '') =~ /^HIT/ };
     like $res->{head}->h('X-Cache'), qr/^HIT/, 'mod_cache serves an open one';
     ($res) = $app{http}->ask($s, "X-Accel-Redirect: /open.txt\r\nX-Own: 1\r\n");
     is "$res->{body} " . $res->{head}->h('X-Own'), 'open 1', 'to the application\'s client as well, with its fields';
@@ -171,8 +170,7 @@ for my $protocol (sort keys %app) {
 {
     my $mark = $s->mark;
     my $f = ProxyCore::Client->start($s, 'GET', '/http/x');
-    my $turns = 0;
-    while ($turns < 20 && $app{http}->answer("X-Accel-Redirect: /http/x\r\n", timeout => 1)) { $turns++ }
+    my $turns = $app{http}->answer_until($f, sub { "X-Accel-Redirect: /http/x\r\n" });
     my $res = $f->finish;
     is $res->{status}, 500, 'an endless chain ends';
     is $turns, 9, 'after eight turns';

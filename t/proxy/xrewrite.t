@@ -205,8 +205,7 @@ is $hidden->{backend}->accept(0.1), undef, 'nobody else was asked';
 {
     my $mark = $s->mark;
     my $f = ProxyCore::Client->start($s, 'GET', '/http/x');
-    my $turns = 0;
-    while ($turns < 20 && $app{http}->answer("X-Rewrite-URI: /http/x$turns\r\n", timeout => 1)) { $turns++ }
+    my $turns = $app{http}->answer_until($f, sub { "X-Rewrite-URI: /http/x$_[0]\r\n" });
     is $f->finish->{status}, 500, 'an endless chain ends';
     is $turns, 9, 'after eight turns';
     ok $s->wait_log(qr/PXC0682: .*more than 8 times/, 5, $mark), 'and the log says why';
@@ -226,6 +225,6 @@ is $hidden->{backend}->accept(0.1), undef, 'nobody else was asked';
     is $res->{body}, 'the application', 'off: not obeyed';
     unlike $res->{head}{text}, qr/rewrite/i, 'nor shown';
 }
-like ProxyCore::Util::slurp($s->dir . '/logs/rewrite'), qr{^/http/x 200 rewrite localhost$}m, 'the log has what the client asked for';
+ok ProxyCore::Util::poll_until(sub { ProxyCore::Util::slurp($s->dir . '/logs/rewrite') =~ m{^/http/x 200 rewrite localhost$}m }), 'the log has what the client asked for';
 $s->stop;
 done_testing;

@@ -206,7 +206,7 @@ for my $protocol (sort keys %app) {
             ($res) = $ask->($path, body => 'SECRET', fields => []);
             is $res->{status}, $status, "$what: $status";
             unlike $res->{body}, qr/SECRET|secret|root:/, "$what: no body of anybody";
-            ok $res->{complete} && time - $began < 4, "$what: at once";
+            ok $res->{complete} && time - $began < 20, "$what: at once";
             is $res->{head}->h('Content-Type') || '', $res->{head}->h('Content-Type') =~ /html/ ? $res->{head}->h('Content-Type') : 'text/html', "$what: the server's own page";
         }
         ($res) = $ask->("$private/nothing");
@@ -242,7 +242,7 @@ for my $protocol (sort keys %app) {
     my $seen = $app{http}->answer("X-Sendfile: $private/a.txt\r\n", length => 99, body => 'abc', open => 1);
     my $res = $f->finish;
     same $res->{body}, $text, 'an answer that stops half-way';
-    cmp_ok $res->{elapsed}, '<', 4, 'is not waited for';
+    cmp_ok $res->{elapsed}, '<', 20, 'is not waited for';
     ok poll_until { $seen->{conn}->fill(0.1); $seen->{conn}{eof} } 5;
     $seen->{conn}->close;
 }
@@ -343,7 +343,7 @@ for my $front (qw(h1 tls)) {
     truncate $file, 1000;
     my $res = $f->finish;
     ok !$res->{complete}, 'h2: a stream that is cut short is reset';
-    cmp_ok $res->{elapsed}, '<', 10, 'h2: at once';
+    cmp_ok $res->{elapsed}, '<', 40, 'h2: at once';
 }
 SKIP: {
     skip 'event MPM only', 2 if mpm() ne 'event';
@@ -383,7 +383,7 @@ SKIP: {
     $app{http}->answer("X-Sendfile: $private/a.txt\r\n", read => { body => 0 }, open => 1);
     my $res = $c->read_response;
     same $res->{body}, $text, 'a file in answer to an upload under way';
-    ok $res->{elapsed} < 4, 'at once';
+    ok $res->{elapsed} < 20, 'at once';
     $c->close;
     ($res) = $held->ask($s, "X-Sendfile: $private/a.txt\r\n", body => 'z' x 500_000, method => 'POST', upload => 'hello');
     same $res->{body}, $text, 'with buffering of requests and responses';

@@ -85,6 +85,39 @@ sub accept {
     }
 }
 
+# The connection that the next request comes on: the kept one $conn, or else a new one. (connection, 1 when it is new), or
+# nothing when there is none in time.
+sub accept_or {
+    my ($self, $conn, $timeout) = @_;
+    my $end = ProxyCore::Conn::deadline($timeout);
+    while (1) {
+        if ($conn && $conn->sock && !$conn->eof) {
+            $conn->fill(0);
+            return ($conn, 0) if $conn->{in} ne '';
+        }
+        my $new = $self->accept(0);
+        return ($new, 1) if $new;
+        my $left = $end - time;
+        return if $left <= 0;
+        IO::Select->new($self->{sock}, $conn && $conn->sock && !$conn->eof ? $conn->sock : ())->can_read($left);
+    }
+}
+
+# The first connection to any of these backends: (its connection, the backend).
+sub accept_any {
+    my ($timeout, @backends) = @_;
+    my $end = ProxyCore::Conn::deadline($timeout);
+    while (1) {
+        for my $b (@backends) {
+            my $conn = $b->accept(0);
+            return ($conn, $b) if $conn;
+        }
+        my $left = $end - time;
+        return if $left <= 0;
+        IO::Select->new(map { $_->{sock} } @backends)->can_read($left);
+    }
+}
+
 sub accepted { return $_[0]{accepted} }
 
 # Nothing listens any more; connections that were accepted live on.

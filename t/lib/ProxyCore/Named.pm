@@ -69,6 +69,20 @@ sub answer {
     return \%seen;
 }
 
+# Answer whatever request comes, up to twenty, with the fields that $fields->(number) says, until the client has its answer.
+# Returns how many came.
+sub answer_until {
+    my ($self, $client, $fields) = @_;
+    my $n = 0;
+    while ($n < 20) {
+        my ($conn) = $self->{backend}->accept_or($client->conn) or last;
+        last if $conn == $client->conn;
+        local $self->{conn} = $conn;
+        $self->answer($fields->($n++));
+    }
+    return $n;
+}
+
 sub read_scgi {
     my ($conn, %arg) = @_;
     my ($n) = ($conn->read_until(qr/:/) || '') =~ /^(\d+):$/ or return undef;
