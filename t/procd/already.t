@@ -50,7 +50,7 @@ my $s = ProxyCore::Groups::server(conf => <<"CONF")->start;
 <ProxyCore threads>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend  spawn:threads
-    ProxyCoreQueue    50
+    ProxyCoreQueue    50 timeout=100s
 </ProxyCore>
 <Location /threads/>
     ProxyCorePass threads
@@ -70,8 +70,9 @@ soon { !ProxyCore::Groups::pids($s, 'here') } 'ours ends when it is idle';
 is ask('/app/')->{status}, 200, 'three lines of <Spawn>, four of <ProxyCore>, three of <Location>: served';
 
 ok ProxyCore::Groups::wait_for($s, 'threads', 2), 'two processes of three threads';
-my @c = map { my $c = $s->connect; $c->send("GET /threads/?sleep=800 HTTP/1.1\r\nHost: a\r\n\r\n"); $c } 1 .. 9;
-soon { my $g = ProxyCore::Groups::status($s, 'threads'); $g->{busy} == 6 && $g->{waiting} == 3 } 'nine requests: six at once, three wait';
+my @c = map { my $c = $s->connect; $c->send("GET /threads/?sleep=3000 HTTP/1.1\r\nHost: a\r\n\r\n"); $c } 1 .. 9;
+my $both = poll_until { my $g = ProxyCore::Groups::status($s, 'threads'); $g->{busy} == 6 && $g->{waiting} == 3 };
+ok $both, 'nine requests: six at once, three wait';
 my %seen;
 $seen{ ProxyCore::Groups::facts($_->read_response(timeout => 10))->{'app.pid'} || 'none' }++ for @c;
 is scalar(keys %seen), 2, 'answered by both' or diag explain \%seen;

@@ -73,7 +73,7 @@ my $c = ProxyCore::Conn->connect(port => $vport);
 $c->send("GET /greet HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n");
 like $c->read_response->{body}, qr/who=other/, 'a virtual host has its own of the same name';
 
-my @c = map { my $c = $s->connect; $c->send("GET /greet?sleep=0.4 HTTP/1.1\r\nHost: a\r\n\r\n"); $c } 1 .. 6;
+my @c = map { my $c = $s->connect; $c->send("GET /greet?sleep=1 HTTP/1.1\r\nHost: a\r\n\r\n"); $c } 1 .. 6;
 my %seen;
 $seen{ facts($_->read_response)->{pid} || 'none' }++ for @c;
 is_deeply [scalar(keys %seen), $seen{none}], [2, undef], 'six at once: two processes, and all are answered' or diag explain \%seen;

@@ -12,7 +12,7 @@ use Test::More;
 use IO::Socket::INET;
 
 use ProxyCore::Server;
-use ProxyCore::Util qw(work_dir poll_until start_child stop_child free_port spew slurp is_root alive);
+use ProxyCore::Util qw(work_dir poll_until start_child stop_child free_port spew slurp is_root alive listens);
 
 my ($fpm) = grep { -x } glob '/usr/sbin/php-fpm*';
 my ($dir, $port, $cgi_port) = (work_dir(), free_port(), free_port());
@@ -38,21 +38,24 @@ my $fpm_pid = start_child({ out => "$dir/logs/fpm.out" }, $fpm, '-n', '-y', "$di
 my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $cgi_port, Listen => 16, ReuseAddr => 1);
 my $cgi_pid = start_child({ stdin => $listen, env => { PHP_FCGI_MAX_REQUESTS => 0, FCGI_WEB_SERVER_ADDRS => '127.0.0.1' } }, '/usr/bin/php-cgi');
 close $listen;
-poll_until { -S "$dir/run/fpm.sock" } or die slurp("$dir/logs/fpm.out");
+poll_until { -S "$dir/run/fpm.sock" && listens($port) } or die slurp("$dir/logs/fpm.out");
 
 my $s = ProxyCore::Server->new(conf => <<"CONF");
 <ProxyCore fpm>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend unix:$dir/run/fpm.sock max=2
+    ProxyCoreQueue 512 timeout=200s
     ProxyCoreKeepAlive on
 </ProxyCore>
 <ProxyCore tcp>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend 127.0.0.1:$port max=1
+    ProxyCoreQueue 512 timeout=200s
 </ProxyCore>
 <ProxyCore cgi>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend 127.0.0.1:$cgi_port max=1
+    ProxyCoreQueue 512 timeout=200s
 </ProxyCore>
 @{[map { "<Files \"*.$_.php\">\n SetHandler proxy-core:$_\n</Files>\n" } qw(fpm tcp cgi)]}
 CONF

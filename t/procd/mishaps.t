@@ -81,7 +81,7 @@ for my $victim (qw(manager application)) {
     my $pid = $victim eq 'manager' ? $s->manager : $pids[0];
     my $mark = $s->mark;
     my $c = $s->connect;
-    $c->send("GET /app/?sleep=1500 HTTP/1.1\r\nHost: a\r\n\r\n") if $victim eq 'manager';
+    $c->send("GET /app/?sleep=4000 HTTP/1.1\r\nHost: a\r\n\r\n") if $victim eq 'manager';
     poll_until { ProxyCore::Groups::status($s, 'app')->{busy} >= 1 } 3 if $victim eq 'manager';
     kill 'USR1', $s->pid;
     kill 'KILL', $pid;
@@ -119,7 +119,7 @@ ok ProxyCore::Groups::wait_for($s, 'app', 2), 'two processes';
 @all = descendants($s->pid);
 my @children = $s->children;
 my $c = $s->connect;
-$c->send("GET /app/?sleep=1000 HTTP/1.1\r\nHost: a\r\n\r\n");
+$c->send("GET /app/?sleep=4000 HTTP/1.1\r\nHost: a\r\n\r\n");
 poll_until { ProxyCore::Groups::status($s, 'app')->{busy} >= 1 } 3;
 $pid = delete $s->{pid};
 kill 'KILL', $pid;

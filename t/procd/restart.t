@@ -29,15 +29,13 @@ ok $manager, 'the manager runs';
 
 # A request of two seconds over a graceful restart; static files and other requests meanwhile.
 my $c = $s->connect;
-$c->send("GET /same/?sleep=2500 HTTP/1.1\r\nHost: a\r\n\r\n");
+$c->send("GET /same/?sleep=6000 HTTP/1.1\r\nHost: a\r\n\r\n");
 poll_until { ProxyCore::Groups::status($s, 'same')->{busy} == 1 } 3;
-my $start = now();
 my $mark = $s->mark;
 $s->graceful(nowait => 1);
 my $r = $s->get('/static.txt', timeout => 8);
 is $r->{body}, "static\n", 'a static file during a graceful restart';
-my $took = now() - $start;
-cmp_ok $took, '<', 1.6, "nothing blocks it ($took s)";
+ok $c->quiet(0), 'nothing blocks it: before the slow request is answered';
 ok $s->wait_log(qr/resuming normal operations/, 10, $mark), 'the restart is done';
 my $f = facts('/same/');
 is $f->{status}, 200, 'a request to the application meanwhile';
@@ -48,7 +46,7 @@ is $s->manager, $manager, 'the same manager';
 
 # A changed group rolls over, a removed one ends, a new one begins; the request in flight is answered.
 $c = $s->connect;
-$c->send("GET /change/?sleep=1500 HTTP/1.1\r\nHost: a\r\n\r\n");
+$c->send("GET /change/?sleep=4000 HTTP/1.1\r\nHost: a\r\n\r\n");
 poll_until { ProxyCore::Groups::status($s, 'change')->{busy} == 1 } 3;
 my ($old) = pids('change');
 delete $groups{gone};

@@ -11,12 +11,12 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use ProxyCore::Groups;
-use ProxyCore::Util qw(poll_until fd_count rss_kb thread_count big asan in_background wait_background);
+use ProxyCore::Util qw(poll_until fd_count rss_kb thread_count big asan in_background wait_background patient);
 
 # A sanitizer keeps what was freed, which would look as if it were still used.
 my %small = asan() ? (env => { ASAN_OPTIONS => "$ENV{ASAN_OPTIONS}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0" }) : ();
 $SIG{ALRM} = sub { die "too long\n" };
-alarm(big() ? 1200 : 240);
+alarm(big() ? 1200 : patient(240));
 my $s = ProxyCore::Groups::server(%small, conf => join '', map { ProxyCore::Groups::group("g$_", 'SpawnProcesses 1') } 1 .. 4)->start;
 ok ProxyCore::Groups::wait_for($s, "g$_", 1), "group $_ runs" for 1 .. 4;
 my @pids = map { ProxyCore::Groups::pids($s, "g$_") } 1 .. 4;

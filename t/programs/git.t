@@ -15,7 +15,6 @@ use ProxyCore::Server;
 use ProxyCore::Util qw(work_dir spew slurp is_root user_ids in_background wait_background);
 
 need(git => 'git', git => '/usr/lib/git-core/git-http-backend', fcgiwrap => 'fcgiwrap', 'apache2-utils' => 'htpasswd');
-alarm 400;
 
 my $dir = work_dir();
 my $spawn_user = is_root() ? 'SpawnUser www-data' : '';
@@ -39,7 +38,8 @@ my %backend = (fcgiwrap => <<"CONF");
 <ProxyCore git>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend  spawn:git
-    ProxyCoreTimeout  first=60s idle=60s
+    ProxyCoreTimeout  first=200s idle=200s
+    ProxyCoreQueue    512 timeout=200s
 </ProxyCore>
 CONF
 $backend{cgi} = <<"CONF";
@@ -55,7 +55,8 @@ $backend{cgi} = <<"CONF";
 <ProxyCore git>
     ProxyCoreProtocol cgi
     ProxyCoreBackend  spawn:git
-    ProxyCoreTimeout  first=60s idle=60s
+    ProxyCoreTimeout  first=200s idle=200s
+    ProxyCoreQueue    512 timeout=200s
 </ProxyCore>
 CONF
 

@@ -30,12 +30,12 @@ MaxKeepAliveRequests 0
 <ProxyCore http>
     ProxyCoreProtocol http
     ProxyCoreBackend 127.0.0.1:$port max=8
-    ProxyCoreQueue 512 timeout=60s
+    ProxyCoreQueue 512 timeout=300s
 </ProxyCore>
 <ProxyCore fastcgi>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend unix:$sock max=4
-    ProxyCoreQueue 512 timeout=60s
+    ProxyCoreQueue 512 timeout=300s
     ProxyCoreKeepAlive on
 </ProxyCore>
 <Spawn php>
@@ -47,7 +47,7 @@ MaxKeepAliveRequests 0
 <ProxyCore php>
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend spawn:php
-    ProxyCoreQueue 512 timeout=60s
+    ProxyCoreQueue 512 timeout=300s
 </ProxyCore>
 @{[map { "<Location /$_/>\n ProxyCorePass $_\n</Location>\n" } qw(http fastcgi)]}
 <FilesMatch "\\.php\$">
@@ -102,7 +102,7 @@ for my $path ('/http/x', '/fastcgi/x', '/t.php') {
         is h2load_lost($out, $restart), '', "h2load, uploads over TLS: $what" or diag $out;
         # At a graceful restart httpd closes idle connections, and wrk may have begun its next request.
         next if $restart;
-        $out = load(0, 'wrk', '-t', 1, '-c', 20, '-d', 1, "$base$path");
+        $out = load(0, 'wrk', '-t', 1, '-c', 20, '-d', 1, '--timeout', 60, "$base$path");
         unlike $out, qr/Socket errors|Non-2xx/, "wrk: $what" or diag $out;
     }
 }

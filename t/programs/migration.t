@@ -124,6 +124,7 @@ my $pem = $ca->cert('localhost');
 my $behind_tls = start_child({ cwd => "$dir/apps", out => "$dir/logs/gunicorn", env => { PYTHONDONTWRITEBYTECODE => 1 } },
     qw(gunicorn --threads 4 --keep-alive 30 --certfile), $pem, '--keyfile', $pem, '--bind', "127.0.0.1:$port{tls}", 'echo:application');
 poll_until { -S "$dir/run/php-fpm.sock" };
+poll_until { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $_) || return 0 for @port{qw(fastcgi gate)}; 1 };
 chmod 0777, "$dir/run/php-fpm.sock";
 poll_until { listens($port{$_}) || return 0 for qw(http http2 scgi uwsgi websocket tls); slurp("$dir/logs/uwsgi") =~ /spawned uWSGI worker 1/ } 20
     or die slurp("$dir/logs/uwsgi");

@@ -27,6 +27,7 @@ my $s = ProxyCore::Server->new(tls => 1, conf => <<"CONF")->start;
     ProxyCoreProtocol  http
     ProxyCoreBackend   127.0.0.1:$port max=3
     ProxyCoreKeepAlive on max=3
+    ProxyCoreQueue     512 timeout=200s
 </ProxyCore>
 <Location /perl/>
     ProxyCorePass starman strip=/perl

@@ -13,7 +13,7 @@ use Time::HiRes qw(time sleep);
 
 use ProxyCore::Groups;
 use ProxyCore::Scripts;
-use ProxyCore::Util qw(work_dir slurp poll_until alive in_background wait_background descendants cmdline mpm);
+use ProxyCore::Util qw(work_dir slurp spew poll_until alive in_background wait_background descendants cmdline mpm);
 
 my $cgi = work_dir() . '/cgi';
 my $run = work_dir() . '/run';
@@ -22,7 +22,8 @@ chmod 0755, $cgi;
 chmod 0777, $run;
 my $head = 'print "Content-Type: text/plain\n\n";';
 
-sub perl { my ($name, $code) = @_; return ProxyCore::Scripts::perl($cgi, $name, "sub note { open my \$f, '>>', '$run/'.shift; print \$f join(' ', time, \$\$, \@_), qq{\\n}; close \$f }\nuse Time::HiRes qw(time sleep);\n$code") }
+sub perl { my ($name, $code) = @_; return ProxyCore::Scripts::perl($cgi, $name, "sub note { open my \$f, '>>', '$run/'.shift; print \$f join(' ', time, \$\$, \@_), qq{\\n}; close \$f }\nuse Time::HiRes qw(time sleep);\n"
+    . "sub until_told { my \$n = 0; sleep 0.05 until -e '$run/go' || \$n++ > 3000 }\n$code") }
 sub notes { my ($name) = @_; return map { [split] } split /\n/, slurp("$run/$name") || '' }
 sub pid_of { my ($name) = @_; poll_until { notes($name) } 10; my @n = notes($name); unlink "$run/$name"; return $n[-1][1] }
 sub waits { my ($check, $time, $what) = @_; return ok((poll_until { $check->() } $time), $what) }
@@ -33,14 +34,14 @@ perl('begins', "$head print 'begun'; note('begins'); sleep 30;");
 perl('stubborn', 'local $SIG{TERM} = "IGNORE"; note("stubborn"); sleep 1 while 1;');
 perl('family', 'my $k = fork; if (!$k) { exec "sleep", "40" } note("family", $k); sleep 30;');
 perl('busy', "note('busy', 'begin'); sleep 0.25; note('busy', 'end'); $head print \$\$;");
-perl('slow', "note('slow'); sleep 3; $head print 'slow one';");
-perl('lives-on', "$head print 'done'; close STDOUT; note('lives'); sleep 2; note('lives', 'end');");
-perl('daemon', "my \$k = fork; if (!\$k) { note('daemon'); sleep 4; note('daemon', 'end'); exit } print qq{Content-Type: text/plain\\nContent-Length: 5\\n\\nhello}; exit 0;");
-perl('trailing', "print qq{Content-Type: text/plain\\nContent-Length: 2\\n\\nok}; note('trailing'); sleep 1; note('trailing', 'end');");
+perl('slow', "note('slow'); until_told(); $head print 'slow one';");
+perl('lives-on', "$head print 'done'; close STDOUT; note('lives'); until_told(); note('lives', 'end');");
+perl('daemon', "my \$k = fork; if (!\$k) { note('daemon'); until_told(); note('daemon', 'end'); exit } print qq{Content-Type: text/plain\\nContent-Length: 5\\n\\nhello}; exit 0;");
+perl('trailing', "print qq{Content-Type: text/plain\\nContent-Length: 2\\n\\nok}; note('trailing'); until_told(); note('trailing', 'end');");
 perl('quick', "$head print 'quick';");
 
 my $s = ProxyCore::Scripts::server(
-    conf => ProxyCore::Scripts::group('cgi', $cgi, "SpawnProcesses 1 20\nSpawnStopTimeout 1s\n", pool => "    ProxyCoreTimeout first=1s idle=1s\n")
+    conf => ProxyCore::Scripts::group('cgi', $cgi, "SpawnProcesses 1 20\nSpawnStopTimeout 1s\n", pool => "    ProxyCoreTimeout first=3s idle=3s\n")
         . ProxyCore::Scripts::group('long', "$cgi/.", "SpawnProcesses 1 20\nSpawnStopTimeout 1s")
         . ProxyCore::Scripts::group('two', "$cgi/./.", "SpawnProcesses 1 2\n")
         . "<Location /long/>\n    SetHandler proxy-core:long\n</Location>\n<Location /two/>\n    SetHandler proxy-core:two\n</Location>\n"
@@ -48,18 +49,16 @@ my $s = ProxyCore::Scripts::server(
 
 # ------------------------------------------------------------------ too slow
 
-my $began = time;
-my $r = $s->get('/cgi/sleep', timeout => 10);
-is $r->{status}, 504, 'no head in time: 504';
+my %r = map { my $c = $s->connect; $c->send("GET /cgi/$_ HTTP/1.1\r\nHost: localhost\r\n\r\n"); $_ => $c } qw(sleep stubborn family begins);
+$_ = $_->read_response for values %r;
+is $r{sleep}{status}, 504, 'no head in time: 504';
 ok gone(pid_of('sleep')), 'and the script has ended';
-$r = $s->get('/cgi/stubborn', timeout => 10);
-is $r->{status}, 504, 'one that does not listen to TERM';
+is $r{stubborn}{status}, 504, 'one that does not listen to TERM';
 ok gone(pid_of('stubborn')), 'is killed after SpawnStopTimeout';
 ok $s->wait_log(qr/PRD0601.*has not stopped in time/), 'which the log says';
-$s->get('/cgi/family', timeout => 10);
 my ($n) = notes('family');
 ok gone($n->[1]) && gone($n->[2]), 'its process group goes with it';
-$r = $s->get('/cgi/begins', timeout => 10);
+my $r = $r{begins};
 ok !$r->{complete} || $r->{error}, 'what stops in the middle is cut, not completed';
 ok gone(pid_of('begins')), 'and ended';
 
@@ -77,18 +76,17 @@ ok $s->wait_log(qr/PRD0604.*killed by SIGTERM \(nobody waits/), 'which the log s
 
 # ------------------------------------------------------------------ what a script does after its answer
 
-$began = time;
+# They go on until the test tells them to end: what is answered does not wait for that.
+sub go { return spew("$run/go", '') }
+sub stay { return unlink "$run/go" }
 is $s->get('/long/lives-on')->{body}, 'done', 'one that closes its output and lives on has answered';
-ok time - $began < 1.5, 'at once';
-waits(sub { (notes('lives')) == 2 }, 8, 'and ends by itself');
-$began = time;
-is $s->get('/long/trailing')->{body}, 'ok', 'one that has said all it promised';
-ok time - $began < 0.9, 'has answered';
-waits(sub { (notes('trailing')) == 2 }, 8, 'and ends by itself, too');
-$began = time;
-is $s->get('/long/daemon')->{body}, 'hello', 'one that leaves a process behind that holds its output';
-ok time - $began < 3, 'has answered with its last promised byte';
-waits(sub { (notes('daemon')) == 2 }, 8, 'and what it left behind lives on');
+is $s->get('/long/trailing')->{body}, 'ok', 'one that has said all it promised has answered';
+is $s->get('/long/daemon')->{body}, 'hello', 'one that leaves a process behind that holds its output has answered with its last promised byte';
+waits(sub { 3 == grep { (notes($_)) == 1 } qw(lives trailing daemon) }, 8, 'all of them are still there');
+go();
+waits(sub { (notes('lives')) == 2 }, 8, 'and end by themselves');
+waits(sub { (notes('trailing')) == 2 }, 8, 'the second one, too');
+waits(sub { (notes('daemon')) == 2 }, 8, 'and what the third one left behind lives on');
 waits(sub { !grep { $_->{state} eq 'script' } @{ ProxyCore::Groups::status($s, 'long')->{list} } }, 5, 'and is known until it ends');
 
 # ------------------------------------------------------------------ SpawnProcesses
@@ -106,11 +104,14 @@ is $most, 2, 'never more than SpawnProcesses at once';
 is scalar(notes('busy')), 20, 'each of them once';
 
 # One that lives on counts until it ends: the next ones wait, in order.
-@jobs = map { in_background { my $res = $s->get('/two/lives-on', timeout => 20); return $res->{body} } } 1 .. 2;
-wait_background($_) for @jobs;
-$began = time;
-is $s->get('/two/quick', timeout => 10)->{body}, 'quick', 'a request waits for one that lives on';
-ok time - $began > 0.5, 'until it ends';
+stay();
+$s->get('/two/lives-on') for 1 .. 2;
+my $c = $s->connect;
+$c->send("GET /two/quick HTTP/1.1\r\nHost: localhost\r\n\r\n");
+ok $c->quiet(0.5), 'a request waits for one that lives on';
+go();
+is $c->read_response->{body}, 'quick', 'until it ends';
+stay();
 
 # ------------------------------------------------------------------ restarts and deaths
 
@@ -118,20 +119,22 @@ my $slow = in_background { my $res = $s->get('/long/slow', timeout => 15); retur
 pid_of('slow');
 $s->graceful;
 is $s->get('/long/quick')->{body}, 'quick', 'after a graceful restart';
+go();
 is wait_background($slow), 'slow one', 'the script that ran has finished';
 
+stay();
 my $manager = $s->manager;
 $slow = in_background { my $res = $s->get('/long/slow', timeout => 15); return $res->{body} };
 my $pid = pid_of('slow');
 kill 'KILL', $manager;
-$began = time;
 is $s->get('/long/quick', timeout => 15)->{body}, 'quick', 'a request while there is no manager waits for the next';
-is wait_background($slow), 'slow one', 'and the script that ran has finished';
 isnt $s->manager, $manager, 'there is another one';
 ok $s->wait_log(qr/PRD0607.*script $pid adopted/), 'which has adopted the script';
+go();
+is wait_background($slow), 'slow one', 'which finishes';
 waits(sub { ProxyCore::Groups::status($s, 'long')->{processes} == 0 }, 8, 'until it ended');
 
-my $c = $s->connect;
+$c = $s->connect;
 $c->send("GET /long/sleep HTTP/1.1\r\nHost: localhost\r\n\r\n");
 $pid = pid_of('sleep');
 kill 'KILL', $_ for $s->children;
@@ -147,6 +150,7 @@ $last->send("GET /long/family HTTP/1.1\r\nHost: localhost\r\n\r\n");
 unlink "$run/family";
 poll_until { notes('family') } 5;
 ($n) = notes('family');
+stay();
 $s->get('/long/daemon');
 $s->stop(signal => 'TERM');
 ok !$n || (gone($n->[1]) && gone($n->[2])), 'at the end of httpd nothing is left';

@@ -44,7 +44,7 @@ sh('bad-interpreter', 'x');
 spew("$cgi/bad-interpreter", "#!/nowhere/to/be/found\n", 0755);
 spew("$cgi/no-format", "neither\n", 0755);
 sh('plain', 'echo', 0644);
-perl('deaf', 'close STDIN; sleep 1; print "Content-Type: text/plain\n\nnot read";');
+perl('deaf', 'close STDIN; sleep 0.5; print "Content-Type: text/plain\n\nnot read";');
 perl('sits', 'select undef, undef, undef, 0.7; print "Content-Type: text/plain\n\nnever read";');
 perl('big', "$head print 'x' x 1000000 for 1 .. 8;");
 perl('both', "binmode STDIN; $head if (my \$k = fork) { local \$/ = \\65536; my \$n = 0; \$n += length while <STDIN>; waitpid \$k, 0; print qq{read=\$n}; } "

@@ -9,7 +9,10 @@ use warnings;
 use JSON::PP qw(decode_json);
 
 use ProxyCore::Server;
-use ProxyCore::Util qw(work_dir backend_program poll_until alive descendants cmdline);
+use ProxyCore::Util qw(work_dir backend_program poll_until alive descendants cmdline patient);
+
+# A request may wait for its turn for as long as a test does.
+sub patient_queue { my ($lines) = @_; return $lines =~ /ProxyCoreQueue/ ? '' : '    ProxyCoreQueue 512 timeout=' . patient(20) . "s\n" }
 
 # <Spawn NAME> with these lines, a pool of the same name and a location /NAME/ for it. %arg: protocol, pool (more lines).
 sub group {
@@ -17,7 +20,7 @@ sub group {
     my $protocol = $arg{protocol} || 'fastcgi';
     my $command = $lines =~ /SpawnCommand/ ? '' : 'SpawnCommand ' . program($protocol) . "\n";
     return "<Spawn $name>\n$command$lines\n</Spawn>\n<ProxyCore $name>\n    ProxyCoreProtocol $protocol\n"
-        . "    ProxyCoreBackend spawn:$name\n" . ($arg{pool} || '') . "</ProxyCore>\n"
+        . "    ProxyCoreBackend spawn:$name\n" . patient_queue($arg{pool} || '') . ($arg{pool} || '') . "</ProxyCore>\n"
         . "<Location /$name/>\n    ProxyCorePass $name\n</Location>\n";
 }
 

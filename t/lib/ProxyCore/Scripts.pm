@@ -13,7 +13,7 @@ use ProxyCore::Util qw(spew);
 sub group {
     my ($name, $dir, $lines, %arg) = @_;
     return "<Spawn $name>\nSpawnSocketType pipe\n$lines\n</Spawn>\n<ProxyCore $name>\n    ProxyCoreProtocol cgi\n"
-        . "    ProxyCoreBackend spawn:$name\n" . ($arg{pool} || '') . "</ProxyCore>\n"
+        . "    ProxyCoreBackend spawn:$name\n" . ProxyCore::Groups::patient_queue($arg{pool} || '') . ($arg{pool} || '') . "</ProxyCore>\n"
         . "ScriptAlias /$name/ $dir/\n<Directory $dir>\n    Require all granted\n    Options FollowSymLinks\n    SetHandler proxy-core:$name\n"
         . ($arg{dir} || '') . "</Directory>\n";
 }

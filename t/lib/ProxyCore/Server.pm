@@ -80,7 +80,7 @@ sub conf_text {
     $text .= $self->{mpm_conf} || $mpm_conf{ $self->{mpm} };
     $text .= "Listen 127.0.0.1:$self->{port}\n";
     $text .= "Protocols " . ($self->{protocols} || 'h2c http/1.1') . "\n";
-    $text .= "TypesConfig /etc/mime.types\nGracefulShutdownTimeout 10\nTimeout 60\nKeepAliveTimeout 15\n"
+    $text .= "TypesConfig /etc/mime.types\nGracefulShutdownTimeout 60\nTimeout 60\nKeepAliveTimeout 15\n"
         . "DocumentRoot $dir/htdocs\n<Directory />\n    AllowOverride None\n    Require all denied\n</Directory>\n"
         . "<Directory $dir/htdocs>\n    AllowOverride All\n    Require all granted\n    Options FollowSymLinks\n</Directory>\n";
     $text .= "CoreDumpDirectory $dir/logs\n";

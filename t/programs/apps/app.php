@@ -25,12 +25,15 @@ case 'session':
     session_start();
     echo $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;
     break;
-case 'stream':
+case 'stream': // the rest when the client has seen the first line
     for ($i = 1; $i <= 5; $i++) {
         echo "line $i\n";
         ob_flush();
         flush();
-        usleep(150000);
+        for ($n = 0; $i == 1 && $n < 2000 && !file_exists($_GET['seen']); $n++) {
+            usleep(20000);
+            clearstatcache();
+        }
     }
     break;
 case 'size':
@@ -78,7 +81,10 @@ case 'short':
 case 'finish':
     echo 'answered';
     fastcgi_finish_request();
-    usleep(1500000);
+    for ($n = 0; $n < 2000 && !file_exists($_GET['seen']); $n++) {
+        usleep(20000);
+        clearstatcache();
+    }
     file_put_contents($_GET['file'], 'worked on');
     break;
 case 'abort':
@@ -86,7 +92,7 @@ case 'abort':
     register_shutdown_function(function () {
         file_put_contents($_GET['file'], ($GLOBALS['whole'] ?? 'left') . ' ' . connection_aborted());
     });
-    for ($i = 0; $i < 30; $i++) {
+    for ($i = 0; $i < 600 && ($i < 30 || !connection_aborted()); $i++) {
         echo str_repeat('x', 20000);
         @ob_flush();
         flush();

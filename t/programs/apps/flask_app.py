@@ -1,6 +1,7 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 # What WSGI applications do. Served by whatever serves WSGI; run as a program it is a CGI script.
 import hashlib
+import os
 import time
 
 import flask
@@ -48,10 +49,15 @@ def unread():
 
 @app.route("/stream")
 def stream():
+    seen = flask.request.args["seen"]
+
     def lines():
         for n in range(1, 6):
             yield f"line {n}\n"
-            time.sleep(0.15)
+            for _ in range(2000 if n == 1 else 0):  # the rest when the client has seen the first line
+                if os.path.exists(seen):
+                    break
+                time.sleep(0.02)
     return flask.Response(lines(), mimetype="text/plain")
 
 
