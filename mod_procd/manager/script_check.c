@@ -3,8 +3,13 @@
  *
  * The file is opened before it is looked at, and its path is what the kernel says the open file has: symbolic links lead
  * where they lead, and only the end of the way counts. The kernel then runs it by that path, because an interpreter wants
- * a name. In between the file could only be exchanged by who may write to its directory: for another user than httpd's,
- * that is the owner of the scripts or root, which is checked, too. */
+ * a name.
+ *
+ * For another user than httpd's nobody but the owner of the scripts or root may be able to put something else there in
+ * between. So every directory from the group's root to the script's own is looked at, from above: below one that others
+ * cannot write to, a name means the same as long as the owner wants it, and what was seen of the next stays true. At the
+ * end the path is looked up once more: by then it cannot change any more, and it has to be the file that was opened. What
+ * is above the root is the administrator's affair, who has named it. */
 #include "script.h"
 
 #include <errno.h>
@@ -22,14 +27,17 @@ static size_t inside(const char *dir, const char *path)
     return n && strncmp(dir, path, n) == 0 && path[n] == '/' ? n : 0;
 }
 
-static int in_some_root(const script_rules *rules, const char *path)
+/* @return length of the root that the file is in, the innermost of several; 0: it is in none */
+static size_t root_of(const script_rules *rules, const char *path)
 {
+    size_t longest = 0;
+
     for (int i = 0; i < rules->n_roots; i++) {
-        if (inside(rules->roots[i], path)) {
-            return 1;
-        }
+        size_t n = inside(rules->roots[i], path);
+
+        longest = n > longest ? n : longest;
     }
-    return 0;
+    return longest;
 }
 
 static int is_owner(const script_rules *rules, uid_t uid)
@@ -42,11 +50,49 @@ static int is_owner(const script_rules *rules, uid_t uid)
     return 0;
 }
 
-/* @return NULL, or what is wrong with the file for a process of another user than httpd's */
-static const char *check_owner(const script_rules *rules, const struct stat *st, const char *path, size_t dir_len)
+/* In a directory with the sticky bit only a name's owner can change it, and those of files and of directories are checked.
+ * The script's own must not be open to others at all, as with suEXEC. @return NULL, or what is wrong */
+static const char *check_dir(const script_rules *rules, const char *dir, int is_last)
+{
+    struct stat st;
+
+    if (lstat(dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        return is_last ? "its directory cannot be looked at" : "a directory above it cannot be looked at";
+    }
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) && (is_last || !(st.st_mode & S_ISVTX))) {
+        return is_last ? "group or others can write to its directory"
+                       : "group or others can write to a directory above it";
+    }
+    if (st.st_uid != 0 && !is_owner(rules, st.st_uid)) {
+        return is_last ? "its directory belongs neither to root nor to SpawnUser nor to one of SpawnScriptOwner"
+                       : "a directory above it belongs neither to root nor to SpawnUser nor to one of SpawnScriptOwner";
+    }
+    return NULL;
+}
+
+/* From the root, of that length, to the script's own. */
+static const char *check_dirs(const script_rules *rules, const script_file *file, size_t root_len)
 {
     char dir[PATH_MAX];
-    struct stat of_dir;
+    const char *why = NULL;
+
+    memcpy(dir, file->path, file->dir_len + 1);
+    for (size_t end = root_len; !why && end <= file->dir_len; end++) {
+        if (end == file->dir_len || dir[end] == '/') {
+            dir[end] = '\0';
+            why = check_dir(rules, dir, end == file->dir_len);
+            dir[end] = '/';
+        }
+    }
+    return why;
+}
+
+/* @return NULL, or what is wrong with the file for a process of another user than httpd's */
+static const char *check_owner(const script_rules *rules, const struct stat *st, const script_file *file,
+                               size_t root_len)
+{
+    const char *why;
+    struct stat again;
 
     if (st->st_mode & (S_IWGRP | S_IWOTH)) {
         return "its group or others can write to it";
@@ -57,18 +103,13 @@ static const char *check_owner(const script_rules *rules, const struct stat *st,
     if (!is_owner(rules, st->st_uid)) {
         return "it belongs neither to SpawnUser nor to one of SpawnScriptOwner";
     }
-    memcpy(dir, path, dir_len);
-    dir[dir_len] = '\0';
-    if (lstat(dir_len ? dir : "/", &of_dir) != 0 || !S_ISDIR(of_dir.st_mode)) {
-        return "its directory cannot be looked at";
+    why = check_dirs(rules, file, root_len);
+    if (why) {
+        return why;
     }
-    if (of_dir.st_mode & (S_IWGRP | S_IWOTH)) {
-        return "group or others can write to its directory";
-    }
-    if (of_dir.st_uid != 0 && !is_owner(rules, of_dir.st_uid)) {
-        return "its directory belongs neither to root nor to SpawnUser nor to one of SpawnScriptOwner";
-    }
-    return NULL;
+    return lstat(file->path, &again) == 0 && again.st_ino == st->st_ino && again.st_dev == st->st_dev
+               ? NULL
+               : "it has been exchanged meanwhile";
 }
 
 /* The path of an open file. @return 0: it has none */
@@ -90,19 +131,19 @@ static int path_of(int fd, char path[PATH_MAX])
 static const char *judge(const script_rules *rules, const struct stat *st, script_file *file)
 {
     const char *why;
-    size_t cut;
+    size_t root_len = root_of(rules, file->path), cut;
 
     file->dir_len = (size_t)(strrchr(file->path, '/') - file->path);
     if (!S_ISREG(st->st_mode)) {
         return "it is not a regular file";
     }
-    if (!in_some_root(rules, file->path)) {
+    if (!root_len) {
         return "it is outside of the group's directories (SpawnScriptRoot)";
     }
     if (rules->by_itself && !(st->st_mode & (S_IXUSR | S_IXGRP | S_IXOTH))) {
         return "it is not executable";
     }
-    why = rules->other_user ? check_owner(rules, st, file->path, file->dir_len) : NULL;
+    why = rules->other_user ? check_owner(rules, st, file, root_len) : NULL;
     if (why || !rules->chroot_dir) {
         return why;
     }

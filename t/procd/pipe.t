@@ -20,10 +20,11 @@ my $work = work_dir();
 my @user = getpwnam('nobody');
 my @www = getpwnam('www-data');
 my ($cgi, $own, $jail) = map { "$work/$_" } qw(cgi own jail);
-mkdir $_, 0755 for $cgi, $own, $jail, "$cgi/open", "$jail/cgi", "$jail/bin";
+mkdir $_, 0755 for $cgi, $own, $jail, map({ "$cgi/$_" } 'open', 'shared', 'shared/mine', 'tmp', 'tmp/mine'), "$jail/cgi", "$jail/bin";
 chmod 0755, $cgi, $own, $jail, "$jail/cgi", "$jail/bin";
-chmod 0777, "$cgi/open";
-chown $user[2], $user[3], $cgi, "$cgi/open";
+chmod 0777, "$cgi/open", "$cgi/shared";
+chmod 01777, "$cgi/tmp";
+chown $user[2], $user[3], $cgi, map { "$cgi/$_" } 'open', 'shared', 'shared/mine', 'tmp/mine';
 
 my $show = '$| = 1; print "Content-Type: text/plain\n\n"; print "$_=$ENV{$_}\n" for sort keys %ENV;'
     . 'my @g = split " ", $); print "uid=$<,$>\ngid=$(\n" =~ s/^gid=(\d+).*/gid=$1/mr; print "cwd=", readlink("/proc/$$/cwd"), "\numask=", sprintf("%03o", umask), "\n";'
@@ -42,7 +43,7 @@ script("$cgi/group", 0775);
 script("$cgi/suid", 04755);
 script("$cgi/wrong", 0755, $www[2]);
 script("$cgi/roots", 0755, 0);
-script("$cgi/open/env");
+script("$cgi/$_/env") for 'open', 'shared/mine', 'tmp/mine';
 script("$own/env", 0775, $www[2]);
 symlink "$own/env", "$cgi/link";
 system('cc', '-static', '-o', "$jail/cgi/c", '-x', 'c', spew("$work/c.c",
@@ -82,12 +83,13 @@ is $v->{PATH}, '/usr/local/bin:/usr/bin:/bin', 'a safe PATH';
 # ------------------------------------------------------------------ what is not run
 
 my %refused = (world => 'can write to it', group => 'can write to it', suid => 'set-user-ID', wrong => 'belongs neither', roots => 'belongs neither',
-    'open/env' => 'its directory', link => 'outside');
+    'open/env' => 'its directory', 'shared/mine/env' => 'a directory above it', link => 'outside');
 for my $name (sort keys %refused) {
     my $mark = $s->mark;
     is $s->get("/cgi/$name")->{status}, 403, "$name is refused";
     ok $s->wait_log(qr/PRD0610: group cgi: .*$refused{$name}/, 5, $mark), 'which the log explains';
 }
+is $s->get('/cgi/tmp/mine/env')->{status}, 200, 'a directory above it may be open to all when it has the sticky bit';
 is $s->get('/own/env')->{status}, 200, 'of httpd\'s own user a script may belong to a group';
 
 # ------------------------------------------------------------------ whoever asks
@@ -108,7 +110,7 @@ like forge($row{cgi}, '-e', 'PATH=/evil', "$cgi/env"), qr/verdict 0.*PATH=\/usr\
 like forge($row{cgi}, '/bin/sh'), qr/verdict 2 .*outside/, 'a program outside of the roots is not run';
 like forge($row{cgi}, "$cgi/../own/env", "$cgi/../../../bin/sh"), qr/verdict 2 .*outside.*verdict 2 .*outside/s, 'however it is written';
 like forge($row{cgi}, "$cgi/link"), qr/verdict 2 .*outside/, 'nor by a link';
-like forge($row{cgi}, "$cgi/$_"), qr/verdict 2 .*$refused{$_}/, "nor $_" for qw(world wrong suid open/env);
+like forge($row{cgi}, "$cgi/$_"), qr/verdict 2 .*$refused{$_}/, "nor $_" for qw(world wrong suid open/env shared/mine/env);
 like forge($row{cgi}, $cgi), qr/verdict 2 .*not a regular file/, 'nor a directory';
 like forge($row{cgi}, "$cgi/none"), qr/verdict 1 /, 'nor what is not there';
 like forge($row{own}, "$cgi/env"), qr/verdict 0.*uid=$www[2]/s, 'another group runs it as its own user, who is httpd\'s';

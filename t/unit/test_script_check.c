@@ -154,6 +154,60 @@ static void as_another_user(void **state)
     assert_int_equal(ask(OTHER("cgi"), make("cgi/open/x", 0755), "its directory"), PROCD_SCRIPT_FORBIDDEN);
 }
 
+/* cgi/a/b/x, with these modes of cgi, a and b */
+static procd_script_verdict below(mode_t root, mode_t upper, mode_t own, const char *what)
+{
+    procd_script_verdict v;
+
+    mkdir(in_top("cgi/up"), 0755);
+    mkdir(in_top("cgi/up/own"), 0755);
+    make("cgi/up/own/x", 0755);
+    assert_int_equal(chmod(in_top("cgi/up/own"), own) | chmod(in_top("cgi/up"), upper) | chmod(in_top("cgi"), root), 0);
+    v = ask(OTHER("cgi"), in_top("cgi/up/own/x"), what);
+    assert_int_equal(chmod(in_top("cgi"), 0755) | chmod(in_top("cgi/up"), 0755) | chmod(in_top("cgi/up/own"), 0755), 0);
+    return v;
+}
+
+static void directories_above(void **state)
+{
+    (void)state;
+    assert_int_equal(below(0755, 0755, 0755, "/cgi/up/own/x"), PROCD_SCRIPT_STARTED);
+    assert_int_equal(below(0755, 0775, 0755, "write to a directory above"), PROCD_SCRIPT_FORBIDDEN);
+    assert_int_equal(below(0755, 0757, 0755, "write to a directory above"), PROCD_SCRIPT_FORBIDDEN);
+    assert_int_equal(below(0777, 0755, 0755, "write to a directory above"), PROCD_SCRIPT_FORBIDDEN);
+    assert_int_equal(below(0755, 01777, 0755, "/cgi/up/own/x"), PROCD_SCRIPT_STARTED);
+    assert_int_equal(below(01777, 0755, 0755, "/cgi/up/own/x"), PROCD_SCRIPT_STARTED);
+    assert_int_equal(below(0755, 0755, 01777, "write to its directory"), PROCD_SCRIPT_FORBIDDEN);
+    /* What is above the root is not looked at. */
+    assert_int_equal(chmod(top, 0777), 0);
+    assert_int_equal(below(0755, 0755, 0755, "/cgi/up/own/x"), PROCD_SCRIPT_STARTED);
+    assert_int_equal(chmod(top, 0755), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(in_top("cgi/up"), 12345, 0), 0);
+        assert_int_equal(below(0755, 0755, 0755, "a directory above it belongs"), PROCD_SCRIPT_FORBIDDEN);
+        assert_int_equal(chown(in_top("cgi/up"), 0, 0), 0);
+    }
+}
+
+/* Of roots within each other the innermost counts. */
+static void a_root_in_a_root(void **state)
+{
+    char outer[128], inner[160], *roots[] = { outer, inner };
+    uid_t me = getuid();
+    script_rules rules = { roots, 2, NULL, 1, 1, &me, 1 };
+    script_file file;
+    char why[200];
+
+    (void)state;
+    snprintf(outer, sizeof(outer), "%s/cgi", top);
+    snprintf(inner, sizeof(inner), "%s/up", outer);
+    assert_int_equal(chmod(outer, 0777), 0);
+    assert_int_equal(script_check(&rules, in_top("cgi/up/own/x"), &file, why, sizeof(why)), PROCD_SCRIPT_STARTED);
+    rules.n_roots = 1;
+    assert_int_equal(script_check(&rules, in_top("cgi/up/own/x"), &file, why, sizeof(why)), PROCD_SCRIPT_FORBIDDEN);
+    assert_int_equal(chmod(outer, 0755), 0);
+}
+
 static void in_a_chroot(void **state)
 {
     setting s = { "cgi", 1, 0, 0, top };
@@ -203,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(where_scripts_may_be), cmocka_unit_test(links_lead_where_they_lead),
         cmocka_unit_test(what_a_script_is),     cmocka_unit_test(as_another_user),
+        cmocka_unit_test(directories_above),    cmocka_unit_test(a_root_in_a_root),
         cmocka_unit_test(in_a_chroot),          cmocka_unit_test(variables),
     };
 
