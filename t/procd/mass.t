@@ -32,6 +32,9 @@ UseCanonicalName Off
 <Location "/app/">
     ProxyCorePass hosts
 </Location>
+<Files "*.app">
+    SetHandler proxy-core:hosts
+</Files>
 LogFormat "%V %s %{proxy-core-backend}n" hosts
 CustomLog logs/access hosts
 CONF
@@ -52,6 +55,13 @@ is ask('HOST7.Example')->{'app.id'}, 'host7.example', 'the name\'s case does not
 $s->get('/app/?print=written', host => 'host9.example');
 soon { (slurp($s->dir . '/logs/host9.example.log') || '') =~ /\[host9\.example\] written/ } 'its log is its own';
 soon { (slurp($s->dir . '/logs/access') || '') =~ /^host9\.example 200 host9\.example$/m } 'the access log names the group';
+
+# CVE-2025-66200: what a .htaccess file makes of the request chooses nobody else's process, and so no other user.
+mkdir $s->docroot . '/ht';
+spew($s->docroot . '/ht/x.app', 'x');
+spew($s->docroot . '/ht/.htaccess', "RequestHeader set Host host5.example\nSetEnv SERVER_NAME host5.example\nSetEnvIf Host . SERVER_NAME=host5.example\n"
+    . "ProxyCoreRewriteRequest Host .* host5.example\n");
+is ask('host4.example', '/ht/x.app')->{'app.id'}, 'host4.example', 'a .htaccess file cannot choose another host\'s application';
 
 # Unknown and hostile names.
 is $s->get('/app/', host => 'unknown.example')->{status}, 404, 'a host without an application: 404';

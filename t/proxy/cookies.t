@@ -75,6 +75,6 @@ is_deeply cookies('/app/inner/x', ['a=1; Path=/']), ['a=1; Path=/app/'], 'then t
 is_deeply cookies('/app/off/x', ['a=1; Path=/; Domain=app.internal']), ['a=1; Path=/; Domain=app.internal'], 'off';
 is_deeply cookies('/both/x', ['a=1; Domain=x', 'b=2']), ['a=1; SameSite=Lax', 'b=2; SameSite=Lax'], 'rules come after';
 my $long = 'a=1' . ('; Path=/' x 7000);
-is_deeply cookies('/app/x', [$long, 'b=2; Path=/']), ['b=2; Path=/app/'], 'one that would grow beyond bounds is left out';
+is_deeply cookies('/app/x', [$long, 'b=2; Path=/']), ['b=2; Path=/app/'], 'CVE-2026-34356: one that would grow beyond bounds is left out';
 $s->stop;
 done_testing;

@@ -36,6 +36,11 @@ $s->{conf} = (mpm() eq 'prefork' ? '' : "ScriptSock $dir/run/cgisock\n") . join(
     AddOutputFilter INCLUDES .shtml
 </Location>
 CONF
+<LocationMatch "/merged\$">
+    Header merge X-Same "value 1 of many"
+    Header append X-Same ours
+    Header merge X-Same more
+</LocationMatch>
 Action application/x-evil /http/action virtual
 Action text/evil /http/action virtual
 <Directory $root>
@@ -114,6 +119,17 @@ is "$res->{status} $res->{body}", '200 ok', 'an interim head with framing fields
 $res = play('http', "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 is "$res->{status} $res->{body}", '200 ok', 'and over HTTP/1.1';
 unlike join('', map { $_->{text} } @{ $res->{interim} }), qr/content-length|transfer-encoding/i, 'whose fields do not frame anything';
+
+# The same field very often, of the answer and of this server (Header, in .htaccess by anybody), put together into one or not.
+for my $kind (@kinds) {
+    for my $front (qw(h1 h2)) {
+        my $lines = join '', map { "X-Same: value $_ of many\r\nSet-Cookie: c$_=1\r\nVary: V$_\r\n" } 1 .. 60;
+        $res = play($kind, head($kind, "Content-Type: a/b\r\n$lines"), front => $front, path => "/$kind/merged");
+        is $res->{status}, 200, "CVE-2026-43951, $kind $front: one field many times";
+        like join(', ', $res->{head}->all('X-Same')), qr/\Avalue 1 of many, ours, more,.*value 60 of many\z/, 'all of it, and ours';
+        is scalar(() = join(', ', $res->{head}->all('Set-Cookie')) =~ /c\d+=1/g), 60, 'each cookie';
+    }
+}
 
 # ------------------------------------------------------------------ framing
 

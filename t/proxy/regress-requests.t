@@ -38,6 +38,10 @@ $s->{conf} = join('', map { <<"CONF" } @kinds) . <<"CONF";
 <Files "*.$_">
     SetHandler proxy-core:$_
 </Files>
+<Location /short-$_/>
+    ProxyCorePass $_
+    ProxyCoreScript /short-$_/and/longer/than/it/is
+</Location>
 CONF
 <Files "guarded.fcgi">
     Require all denied
@@ -64,6 +68,14 @@ CONF
 spew("$root/$_", 'x') for qw(guarded.fcgi open.fcgi made/a.fcgi ht/a.fcgi made/secret.txt);
 spew("$root/ht/.htaccess", "SetEnv SCRIPT_FILENAME /etc/passwd\nSetEnv REQUEST_METHOD EVIL\nSetEnv REDIRECT_STATUS 999\nSetEnv HTTP_HOST evil\n"
     . "RewriteEngine on\nRewriteRule ^ - [E=SCRIPT_NAME:/evil,E=QUERY_STRING:evil,E=GATEWAY_INTERFACE:evil]\n");
+my @leaks = ('ProxyCoreSetEnv LEAK "%%{%s}"', 'ProxyCoreRewriteRequest X-Leak "^$" "%%{%s}"', 'ProxyCoreRewriteResponse X-Leak "^$" "%%{%s}"',
+    'ProxyCoreScript file="/%%{%s}"', 'ProxyCoreDocumentRoot "/%%{%s}"');
+my %leak;
+for my $how (map { my $row = $_; map { sprintf $row, $_ } 'file:/etc/passwd', 'filesize:/etc/passwd', 'base64:%{file:/etc/passwd}' } @leaks) {
+    my $place = $leak{$how} = 'leak' . keys %leak;
+    spew("$root/$place/a.fcgi", 'x');
+    spew("$root/$place/.htaccess", "$how\n");
+}
 $s->start;
 
 # These bytes to httpd; what the backend of this kind is asked, and the response.
@@ -93,6 +105,15 @@ sub get { my ($path, @fields) = @_; return "GET $path HTTP/1.1\r\nHost: localhos
 my ($req, $res, $c, $k);
 
 # ------------------------------------------------------------------ variables
+
+# A path that is shorter than what a script is said to be.
+for my $kind (@cgi) {
+    for my $path ("/short-$kind/", "/short-$kind/a", "/short-$kind/and/longer/than/it/i") {
+        ($req) = ask($kind, get($path));
+        is(($req->{params}{SCRIPT_NAME} // '') . ($req->{params}{PATH_INFO} // ''), $path, "CVE-2021-36160, $kind: $path is not read past its end");
+    }
+}
+refused('fcgi', get("/$leak{$_}/a.fcgi"), "CVE-2026-24072, CVE-2026-44119: .htaccess: $_", qr/^500$/) for sort keys %leak;
 
 for my $kind (@cgi) {
     ($req) = ask($kind, get("/$kind/x", 'Proxy: http://evil/', 'proxy: http://evil/'));
@@ -240,6 +261,16 @@ $c = h2_with('x-good' => '1');
 $k = $b{http}->accept;
 ok $k && $k->read_request(timeout => 3), 'CVE-2021-33193: a stream made by hand is served';
 $k->close;
+$c->close;
+$c = h2(map { ($_, $good{$_}) } qw(:method :scheme :path));
+if ($k = $b{http}->accept(2)) {
+    my $h = $k->read_request(timeout => 3);
+    is $h && join('|', $h->{head}->all('Host')), 'localhost:' . $s->port, 'CVE-2025-49630: without an authority the backend gets the server\'s name';
+    $k->close;
+}
+else { # httpd itself may refuse it
+    ok $c->read_some(3), 'CVE-2025-49630: without an authority the client is answered';
+}
 $c->close;
 for my $row ([':method' => "GET /smuggled HTTP/1.1\r\nX: "], [':method' => 'GET /evil'], [':method' => "GET\t"], [':path' => "/http/x HTTP/1.1\r\nX-Evil: 1"], [':path' => '/http/a b'],
     [':path' => "/http/a\r\nX-Evil: 1"], [':path' => '*/http/x'], [':authority' => "localhost\r\nX-Evil: 1"], ['x-evil' => "1\r\nX-Evil: 2"], ["x-evil: 1\r\nx" => '2'],

@@ -97,7 +97,7 @@ is((play('/f/x', "HTTP/1.1 200 O\nK: v\r\n\r\n"))[0]{status}, 200, 'LF ends a li
 is((play('/f/x', "HTTP/2.0 200 OK\r\n\r\n", method => 'POST', body => 'x'))[0]{status}, 200, 'the version is what uWSGI was told: any');
 is((play('/f/x', "HTTP/2 200 OK\r\n\r\n", method => 'POST', body => 'x'))[0]{status}, 502, 'no version: 502');
 
-# 64 KB are the bound: the largest that fits arrives whole, one byte more is 431, and the backend is not harmed.
+# CVE-2020-11984. 64 KB are the bound: the largest that fits arrives whole, one byte more is 431, and the backend is not harmed.
 (undef, $req) = play('/f/x', $OK, fields => ['X-A' => '']);
 my $room = 65535 - $req->{size};
 ($res, $req) = play('/f/x', $OK, fields => ['X-A' => 'v' x $room]);

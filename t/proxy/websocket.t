@@ -59,7 +59,7 @@ is $s->get('/demo/')->{status}, 426, 'a page of it is declined';
 my $lines = poll_until { my @l = grep { /^101 tunnel/ } split /\n/, slurp($s->dir . '/logs/seen'); @l == 99 ? @l : 0 } 10;
 is $lines, 99, 'each is in the log';
 
-# Over HTTP/2, to a backend that sees an upgrade of HTTP/1.1.
+# Over HTTP/2, to a backend that sees an upgrade of HTTP/1.1. CVE-2024-36387: declined, cut short, refused by either side.
 sub over_h2 {
     my ($path, @texts) = @_;
     my $pid = open my $out, '-|', $python, "$clients/h2_websocket", $s->port, $path, @texts or die;
