@@ -32,7 +32,6 @@
 
 APLOG_USE_MODULE(proxy_core);
 
-#define META_MOST 40 /* more than add_meta() and its like ever add */
 
 typedef struct vars {
     request_rec *r;
@@ -526,26 +525,22 @@ static void add_setenv(vars *v)
     v->checked = v->a->nelts;
 }
 
-apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length)
+int pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length, apr_array_header_t *fields)
 {
-    vars v = { r, route, NULL, 0, 0 };
-    const pc_dir_conf *dir = route->dir;
-    int n = META_MOST + apr_table_elts(r->headers_in)->nelts + apr_table_elts(r->subprocess_env)->nelts;
+    vars v = { r, route, fields, 0, 0 };
 
-    n += (dir->setenv ? dir->setenv->nelts : 0) + (dir->passenv ? dir->passenv->nelts : 0);
-    v.a = apr_array_make(r->pool, n, sizeof(pc_field));
     add_setenv(&v);
     if (add_script(&v)) {
-        return NULL;
+        return 0;
     }
     add_request(&v, content_length);
     add_server(&v);
     add_client(&v);
     add_redirect(&v);
-    if (pc_sendfile_is_on(dir)) {
+    if (pc_sendfile_is_on(route->dir)) {
         PUT(&v, "HTTP_X_SENDFILE_TYPE", "X-Sendfile");
     }
     add_fields(&v);
     add_environment(&v);
-    return v.a;
+    return 1;
 }

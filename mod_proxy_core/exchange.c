@@ -20,6 +20,7 @@
 #include "http_request.h"
 
 #include "apr_atomic.h"
+#include "apr_strings.h"
 
 APLOG_USE_MODULE(proxy_core);
 
@@ -61,6 +62,7 @@ pc_exchange *pc_exchange_create(request_rec *r, const pc_route *route)
     x->lot = PC_REPLY_FIRST;
     x->started = x->now = pc_now();
     x->head.pool = r->pool;
+    x->iov = x->alone;
     x->out = apr_brigade_create(r->pool, x->c->bucket_alloc);
     x->codec_state = apr_palloc(r->pool, x->codec->state_size);
     x->choice.hash = hash_of_key(r, route);
@@ -161,15 +163,22 @@ static pc_step after_lease(pc_exchange *x)
     return PC_STEP_AGAIN;
 }
 
+static pc_step refused(pc_exchange *x, pc_stage stage, const pc_refusal *refusal)
+{
+    x->retry_after = refusal->retry_after;
+    return pc_fail(x, stage, PC_CAUSE_NONE_ALIVE, apr_pstrdup(x->r->pool, refusal->why));
+}
+
 static pc_step step_routed(pc_exchange *x)
 {
-    apr_status_t rv = pc_lease_take(x->pool->pool, &x->choice, x->tries == 0, &x->lease, &x->refusal);
+    pc_refusal refusal;
+    apr_status_t rv = pc_lease_take(x->pool->pool, &x->choice, x->tries == 0, &x->lease, &refusal);
 
     if (rv == APR_SUCCESS) {
         return after_lease(x);
     }
     if (rv != APR_EAGAIN) {
-        return pc_fail(x, PC_STAGE_CHOOSE, PC_CAUSE_NONE_ALIVE, x->refusal.why);
+        return refused(x, PC_STAGE_CHOOSE, &refusal);
     }
     x->queued_at = x->now;
     if (pc_perch_fd(x) == -1) {
@@ -181,7 +190,7 @@ static pc_step step_routed(pc_exchange *x)
     }
     rv = pc_queue_join(x->pool->pool, &x->choice, pc_exchange_wake, x, &x->waiter);
     if (rv != APR_SUCCESS) {
-        x->refusal.retry_after = 1;
+        x->retry_after = 1;
         return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_QUEUE_FULL,
                        rv == APR_ENOSPC ? "ProxyCoreQueue bounds it" : "this child takes no more waiters");
     }
@@ -191,7 +200,8 @@ static pc_step step_routed(pc_exchange *x)
 
 static pc_step step_queued(pc_exchange *x)
 {
-    apr_status_t rv = pc_queue_poll(x->waiter, x->nap_ended, &x->lease, &x->refusal);
+    pc_refusal refusal;
+    apr_status_t rv = pc_queue_poll(x->waiter, x->nap_ended, &x->lease, &refusal);
 
     if (rv == APR_EAGAIN) {
         x->want = PC_WANT_WAKE;
@@ -201,7 +211,7 @@ static pc_step step_queued(pc_exchange *x)
     if (rv == APR_SUCCESS) {
         return after_lease(x);
     }
-    return pc_fail(x, PC_STAGE_QUEUE, PC_CAUSE_NONE_ALIVE, x->refusal.why);
+    return refused(x, PC_STAGE_QUEUE, &refusal);
 }
 
 static pc_step step_spooling(pc_exchange *x)
@@ -398,11 +408,10 @@ static pc_step step_talk(pc_exchange *x)
 
 /* ------------------------------------------------------------------ all of it */
 
-pc_step pc_exchange_step(pc_exchange *x)
+static pc_step step_on(pc_exchange *x)
 {
     pc_step step;
 
-    x->now = pc_now();
     for (;;) {
         switch (x->state) {
         case PC_STATE_ROUTED: step = step_routed(x); break;
@@ -427,6 +436,19 @@ pc_step pc_exchange_step(pc_exchange *x)
             return PC_STEP_DONE;
         }
     }
+}
+
+pc_step pc_exchange_step(pc_exchange *x)
+{
+    char room[PC_HEAD_ROOM];
+    pc_step step;
+
+    x->now = pc_now();
+    x->room = room;
+    step = step_on(x);
+    pc_send_leave_room(x);
+    x->room = NULL;
+    return step;
 }
 
 int pc_exchange_finish(pc_exchange *x)

@@ -80,6 +80,8 @@ typedef enum pc_body_state {
 } pc_body_state;
 
 #define PC_FRAMES 8
+/** Room for a request's head in the step that makes it; a larger one is made in the request's pool. */
+#define PC_HEAD_ROOM 4096
 /** Most body bytes on their way to the backend. */
 #define PC_SEND_LOT 61440
 /** Most body bytes on their way to the client: below the core output filter's threshold for blocking writes. */
@@ -89,6 +91,13 @@ typedef enum pc_body_state {
 
 typedef struct pc_exchange pc_exchange;
 typedef struct pc_tunnel pc_tunnel;
+
+/** What sending a body takes beside its bytes; made with the first of them. */
+typedef struct pc_body_queue {
+    pc_frame frames[PC_FRAMES];
+    struct iovec iov[1 + 3 * PC_FRAMES + 1];
+} pc_body_queue;
+
 struct pc_exchange {
     request_rec *r;
     conn_rec *c;
@@ -133,14 +142,15 @@ struct pc_exchange {
     pc_waiter *waiter;
     pc_link *link;
     int tries;
-    int free_retry; /* stale connections tried again, not counted in tries */
-    pc_refusal refusal;
+    int free_retry;  /* stale connections tried again, not counted in tries */
+    int retry_after; /* seconds, said by who had no backend for it */
 
     /* to the backend */
-    pc_buf head;
-    struct iovec iov[2 + 3 * PC_FRAMES];
+    char *room;                  /* PC_HEAD_ROOM bytes, for the step that is being made; else NULL */
+    pc_buf head;                 /* in the room until the end of that step: what is left of it moves to the pool then */
+    struct iovec alone[2], *iov; /* a head and its end; with a body, body_queue's */
     int iov_first, iov_n;
-    pc_frame *frames;       /* PC_FRAMES, made with the first body bytes */
+    pc_body_queue *body_queue;
     apr_bucket_brigade *in; /* body bytes that the send queue points into, then those behind */
     apr_bucket *in_next;    /* first bucket that is not queued */
     pc_body_state body;
@@ -224,7 +234,7 @@ pc_step pc_due_come(pc_exchange *x);
 apr_interval_time_t pc_due_process_timeout(const pc_exchange *x);
 
 /* send.c */
-/** The fields or variables of the request, made once. @return OK or an HTTP status */
+/** The fields or variables of the request, in its pool, made once. @return OK or an HTTP status */
 int pc_send_fields(pc_exchange *x);
 /** Make the head of this try. @return OK or an HTTP status */
 int pc_send_prepare(pc_exchange *x);
@@ -233,6 +243,8 @@ int pc_send_prepare(pc_exchange *x);
 int pc_send_some(pc_exchange *x, pc_step *step);
 /** Forget the send queue of this try. */
 void pc_send_reset(pc_exchange *x);
+/** The step ends: what is not sent must not be in its room. */
+void pc_send_leave_room(pc_exchange *x);
 /** Say to the backend that the client is gone. */
 void pc_send_abort(pc_exchange *x);
 

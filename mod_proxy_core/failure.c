@@ -282,7 +282,7 @@ static void log_failure(const pc_exchange *x, pc_stage stage, pc_cause cause, co
 
 static void say_when_to_retry(pc_exchange *x)
 {
-    int after = x->refusal.retry_after > 0 ? x->refusal.retry_after : 1;
+    int after = x->retry_after > 0 ? x->retry_after : 1;
 
     apr_table_setn(x->r->err_headers_out, "Retry-After", apr_itoa(x->r->pool, after));
 }

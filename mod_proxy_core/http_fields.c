@@ -239,34 +239,31 @@ static void add_forwarding(request_rec *r, const pc_route *route, const char *ho
     }
 }
 
-apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const char **target, const char **host,
-                                   int *status)
+int pc_http_fields(request_rec *r, const pc_route *route, const char **target, const char **host,
+                   apr_array_header_t *fields)
 {
-    apr_array_header_t *fields, *listed;
+    apr_array_header_t *listed;
     int trusted = route->pool->trust && is_trusted(r, route->pool);
 
-    *status = HTTP_BAD_REQUEST;
     if (!(*target = pc_http_target(r, route))) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0210: path or query have characters that cannot be sent on: %s",
                       ap_escape_logitem(r->pool, r->unparsed_uri));
-        return NULL;
+        return HTTP_BAD_REQUEST;
     }
     if (!(*host = make_host(r))) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0211: Host has characters that cannot be sent on");
-        return NULL;
+        return HTTP_BAD_REQUEST;
     }
     if (connection_names(r, &listed)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0212: the Connection field is malformed");
-        return NULL;
+        return HTTP_BAD_REQUEST;
     }
-    *status = OK;
-    fields = apr_array_make(r->pool, apr_table_elts(r->headers_in)->nelts + 5, sizeof(pc_field));
     add_clients(r, route, listed, trusted, fields);
     add_forwarding(r, route, *host, listed, trusted, fields);
     if (pc_sendfile_is_on(route->dir)) {
         ADD(fields, "X-Sendfile-Type", "X-Sendfile");
     }
-    return fields;
+    return OK;
 }
 
 int pc_http_last_hop(request_rec *r)

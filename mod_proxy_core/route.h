@@ -58,8 +58,9 @@ int pc_http_last_hop(request_rec *r);
 
 /** The CGI meta-variables (RFC 3875, 4.1; handler-facts 2.8) for PC_CODEC_CGI codecs, without CONTENT_LENGTH and
  *  CONTENT_TYPE's length twin: content_length >= 0 adds CONTENT_LENGTH, -1 leaves it out.
- *  @return array of pc_field in r->pool, or NULL: rewriting failed, and that was logged */
-apr_array_header_t *pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length);
+ *  @param fields  gets them; an empty array of pc_field whose first elements may be anywhere
+ *  @return 1, or 0: rewriting failed, and that was logged */
+int pc_cgi_variables(request_rec *r, const pc_route *route, apr_off_t content_length, apr_array_header_t *fields);
 
 /** The file that is the script, as httpd names it: SCRIPT_FILENAME before ProxyCoreScript chroot=, and whatever
  *  ProxyCoreSetEnv says. */
@@ -69,8 +70,9 @@ const char *pc_cgi_script(request_rec *r, const pc_route *route);
  *  added; no Host, Connection, Content-Length, Transfer-Encoding, Expect (the codec writes these).
  *  @param target  gets the request-target
  *  @param host    gets the value of Host
- *  @return array of pc_field in r->pool, or NULL: malformed, *status has the answer (400) */
-apr_array_header_t *pc_http_fields(request_rec *r, const pc_route *route, const char **target, const char **host,
-                                   int *status);
+ *  @param fields  as for pc_cgi_variables()
+ *  @return OK, or the answer to a malformed request (400) */
+int pc_http_fields(request_rec *r, const pc_route *route, const char **target, const char **host,
+                   apr_array_header_t *fields);
 
 #endif /* PC_ROUTE_H */

@@ -3,6 +3,10 @@
  * To the backend: head and body leave through one queue of iovecs, so that a head and a small body are one system call.
  * The queue is refilled only when it is empty; what it points into (the head's buffer, frames, buckets of x->in before
  * x->in_next) stays until then.
+ *
+ * A request's fields and its head are made on the stack, of the step that sends them: nearly always they leave at once, and
+ * of a request that waits for its answer nothing is left of them. Another try makes them anew. Fields stay in the request's
+ * pool where they are looked at again, or where rules of the administrator's made them, which are applied once.
  */
 #include "exchange.h"
 #include "clock.h"
@@ -21,6 +25,9 @@ APLOG_USE_MODULE(proxy_core);
 /** After so many lots of the body it is looked whether the backend has answered. */
 #define LOTS_AT_ONCE 16
 
+/** Fields that are made on the stack; for more there is the request's pool. */
+#define FIELDS_ROOM 64
+
 static void build_message(pc_exchange *x, const apr_array_header_t *fields)
 {
     x->msg.method = x->r->method;
@@ -31,23 +38,22 @@ static void build_message(pc_exchange *x, const apr_array_header_t *fields)
     x->msg.data_length = x->route->data_length;
 }
 
-static int build_fields(pc_exchange *x)
+static int build_fields(pc_exchange *x, apr_array_header_t *fields)
 {
     const pc_rewrite *rewrite = x->route->dir->rewrite;
-    int cgi = x->codec->flags & PC_CODEC_CGI, status = HTTP_BAD_REQUEST;
-    apr_array_header_t *fields;
+    int cgi = x->codec->flags & PC_CODEC_CGI, status;
 
     if (rewrite && (status = pc_rewrite_route(x->r, &x->route)) != OK) {
         return status;
     }
     if (cgi) {
-        status = HTTP_BAD_REQUEST;
-        fields = pc_cgi_variables(x->r, x->route, x->msg.body ? x->msg.content_length : -1);
+        status =
+            pc_cgi_variables(x->r, x->route, x->msg.body ? x->msg.content_length : -1, fields) ? OK : HTTP_BAD_REQUEST;
     }
     else {
-        fields = pc_http_fields(x->r, x->route, &x->msg.target, &x->msg.host, &status);
+        status = pc_http_fields(x->r, x->route, &x->msg.target, &x->msg.host, fields);
     }
-    if (!fields) {
+    if (status != OK) {
         return status;
     }
     if (rewrite && (status = pc_rewrite_fields(x->r, x->route, fields, cgi ? NULL : &x->msg.host)) != OK) {
@@ -62,7 +68,44 @@ static int build_fields(pc_exchange *x)
 
 int pc_send_fields(pc_exchange *x)
 {
-    return x->msg.fields ? OK : build_fields(x);
+    return x->msg.fields ? OK : build_fields(x, apr_array_make(x->r->pool, 32, sizeof(pc_field)));
+}
+
+static int must_keep_fields(const pc_exchange *x)
+{
+    return x->route->dir->rewrite || x->pool->trailers == PC_TRAILERS_BOTH || x->msg.fields;
+}
+
+/* @return OK or an HTTP status */
+static int make_head(pc_exchange *x)
+{
+    const char *refused;
+
+    memset(x->codec_state, 0, x->codec->state_size);
+    x->codec->start(x->codec_state, x->r->pool, &x->msg);
+    refused = x->codec->head(x->codec_state, &x->head);
+    if (!refused) {
+        return OK;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "PXC0410: %s: %s", x->pool->name, refused);
+    return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+}
+
+static int make_fields_and_head(pc_exchange *x)
+{
+    pc_field room[FIELDS_ROOM];
+    apr_array_header_t fields = { x->r->pool, sizeof(pc_field), 0, FIELDS_ROOM, (char *)room };
+    int rc;
+
+    if (must_keep_fields(x)) {
+        rc = pc_send_fields(x);
+        return rc == OK ? make_head(x) : rc;
+    }
+    rc = build_fields(x, &fields);
+    rc = rc == OK ? make_head(x) : rc;
+    x->msg.fields = NULL;
+    x->msg.nfields = 0;
+    return rc;
 }
 
 void pc_send_reset(pc_exchange *x)
@@ -74,22 +117,32 @@ void pc_send_reset(pc_exchange *x)
     x->in_next = NULL;
 }
 
+void pc_send_leave_room(pc_exchange *x)
+{
+    if (x->head.p != x->room) {
+        return;
+    }
+    x->head.p = NULL;
+    x->head.cap = 0;
+    if (x->iov_n && (char *)x->iov[x->iov_first].iov_base >= x->room
+        && (char *)x->iov[x->iov_first].iov_base < x->room + x->head.len) {
+        struct iovec *left = &x->iov[x->iov_first];
+
+        left->iov_base = apr_pmemdup(x->r->pool, left->iov_base, left->iov_len);
+    }
+}
+
 int pc_send_prepare(pc_exchange *x)
 {
-    const char *refused;
-    int rc = pc_send_fields(x);
+    int rc;
 
     pc_send_reset(x);
+    x->head.p = x->room;
+    x->head.cap = PC_HEAD_ROOM;
+    x->any_sent = x->link->begun;
+    rc = make_fields_and_head(x);
     if (rc != OK) {
         return rc;
-    }
-    x->any_sent = x->link->begun;
-    memset(x->codec_state, 0, x->codec->state_size);
-    x->codec->start(x->codec_state, x->r->pool, &x->msg);
-    refused = x->codec->head(x->codec_state, &x->head);
-    if (refused) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "PXC0410: %s: %s", x->pool->name, refused);
-        return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
     }
     if (x->spool) {
         pc_body_rewind(x);
@@ -109,7 +162,16 @@ static void queue(pc_exchange *x, const void *p, apr_size_t n)
     }
 }
 
-/* The end of the body goes behind the head when there is no body, so that both are one write. */
+static void queue_head(pc_exchange *x)
+{
+    if (x->body == PC_BODY_NONE) {
+        x->head.len += x->codec->finish(x->codec_state, pc_buf_reserve(&x->head, PC_FRAME_MAX));
+        x->body = PC_BODY_SENT;
+    }
+    queue(x, x->head.p, x->head.len);
+    x->head_queued = 1;
+}
+
 static void queue_finish(pc_exchange *x)
 {
     const pc_buf *trailers = pc_trailers_finish(x);
@@ -143,7 +205,7 @@ static apr_status_t queue_bucket(pc_exchange *x, apr_bucket *b, int frame, apr_s
 {
     const char *data;
     apr_size_t len, n;
-    pc_frame *f = &x->frames[frame];
+    pc_frame *f = &x->body_queue->frames[frame];
     apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
 
     if (rv != APR_SUCCESS || len == 0) {
@@ -167,6 +229,15 @@ static apr_status_t queue_bucket(pc_exchange *x, apr_bucket *b, int frame, apr_s
     return APR_SUCCESS;
 }
 
+static void make_body_queue(pc_exchange *x)
+{
+    if (!x->body_queue) {
+        x->body_queue = apr_palloc(x->r->pool, sizeof(*x->body_queue));
+        memcpy(x->body_queue->iov, x->iov, sizeof(x->alone));
+        x->iov = x->body_queue->iov;
+    }
+}
+
 /* Queue what of the body is at hand. @return APR_SUCCESS (maybe nothing), or an error of the body */
 static apr_status_t queue_body(pc_exchange *x)
 {
@@ -174,9 +245,7 @@ static apr_status_t queue_body(pc_exchange *x)
     int frame = 0;
     apr_status_t rv;
 
-    if (!x->frames) {
-        x->frames = apr_palloc(x->r->pool, sizeof(pc_frame) * PC_FRAMES);
-    }
+    make_body_queue(x);
     while (frame < PC_FRAMES && lot && x->in_next && x->in_next != APR_BRIGADE_SENTINEL(x->in)) {
         apr_bucket *b = x->in_next;
 
@@ -249,11 +318,7 @@ static apr_status_t fill(pc_exchange *x)
     x->iov_first = x->iov_n = 0;
     drop_sent_buckets(x);
     if (!x->head_queued) {
-        queue(x, x->head.p, x->head.len);
-        x->head_queued = 1;
-        if (x->body == PC_BODY_NONE) {
-            queue_finish(x);
-        }
+        queue_head(x);
     }
     if ((x->body == PC_BODY_OPEN || x->body == PC_BODY_EXPECTED) && !x->in_next) {
         rv = refill(x);
