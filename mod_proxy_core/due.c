@@ -84,7 +84,9 @@ static void due_of_talk(pc_exchange *x)
             due_at(x, PC_DUE_FIRST, x->last_write, t->first);
         }
         else if (x->state == PC_STATE_STREAMING) {
-            due_at(x, PC_DUE_IDLE, x->last_read, t->idle);
+            /* an authorizer that has allowed has nothing more to say, and holds a thread until it has said so */
+            due_at(x, PC_DUE_IDLE, x->instead && x->route->role == PC_ROLE_AUTHORIZER ? x->head_at : x->last_read,
+                   t->idle);
         }
     }
 }

@@ -16,7 +16,7 @@ my $b = ProxyCore::Backend->new;
 my %how = (
     x => 'x-forwarded trust=127.0.0.0/8', rfc => 'forwarded trust=10.0.0.0/8,127.0.0.1', both => 'both trust=2001:db8::/32 trust=127.0.0.1',
     nobody => 'both', other => 'both trust=10.0.0.0/8,192.0.2.1', off => 'off');
-my $s = ProxyCore::Server->new(modules => ['remoteip'], conf => join('', map { <<"CONF" } sort keys %how) . <<'CONF')->start;
+my $s = ProxyCore::Server->new(modules => ['remoteip', 'headers'], conf => join('', map { <<"CONF" } sort keys %how) . <<'CONF')->start;
 <ProxyCore to-$_>
     ProxyCoreProtocol http
     ProxyCoreBackend @{[$b->address]}
@@ -27,6 +27,13 @@ my $s = ProxyCore::Server->new(modules => ['remoteip'], conf => join('', map { <
     ProxyCorePass to-$_
 </Location>
 CONF
+<Location /own/>
+    ProxyCorePass to-nobody
+    RequestHeader set X-Forwarded-Proto https
+    RequestHeader set X-Forwarded-Host public.test
+    RequestHeader set X-Forwarded-Port 443 early
+    ProxyCoreRewriteRequest X-Forwarded-Proto "^.*$" "gopher"
+</Location>
 RemoteIPHeader X-Client
 RemoteIPInternalProxy 127.0.0.1
 CONF
@@ -96,5 +103,12 @@ is $head->h('X-Forwarded-For'), '203.0.113.5, 10.1.1.1, 2001:db8::9', 'mod_remot
 like $head->h('Forwarded'), qr/for=_hidden, for="\[2001:db8::9\]";host=/, 'an IPv6 address in brackets and quotes';
 
 like told('/both/', \@said, front => 'h2')->h('Forwarded'), qr/for=_hidden, for=127\.0\.0\.1;host="site\.test:81";proto=http$/, 'HTTP/2';
+# The administrator's fields: mod_headers puts them where the client's are, rules of rewriting come behind ours.
+for my $fields ([], ['X-Forwarded-Proto' => 'https', 'X-Forwarded-Host' => 'evil.test', 'X-Forwarded-Port' => 1]) {
+    $head = told('/own/', $fields);
+    is $head->h('X-Forwarded-Proto'), 'gopher', 'ProxyCoreRewriteRequest, whatever the client says';
+    is $head->h('X-Forwarded-Host'), 'site.test:81', 'RequestHeader does not set it';
+    is $head->h('X-Forwarded-Port'), undef, 'nor others of the family';
+}
 $s->stop;
 done_testing;
