@@ -300,7 +300,7 @@ $b->send(fcgi_stdout("Status: 200 OK\r\n\r\n"));
 is $c->read_response(timeout => 8)->{status}, 504, 'a head that allows, and silence behind it: 504';
 $b->close;
 $c = $s->connect;
-$c->send("GET /g/x.html HTTP/1.1\r\nHost: a\r\n\r\n");
+$c->send("GET /hasty/x.html HTTP/1.1\r\nHost: a\r\n\r\n");
 $b = $f->accept;
 $b->send(fcgi_stdout("Status: 200 OK\r\n\r\n"));
 my $trickle = now();
