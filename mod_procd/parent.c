@@ -83,18 +83,35 @@ static void close_fds(procd_retained *r)
     forget_fds(r);
 }
 
-/* What another version of this module left: only its manager is known, which ends by itself when nobody speaks to it. */
+static int is_ours(const procd_retained *r)
+{
+    return r->magic == PROCD_RETAINED_MAGIC && r->version == PROCD_RETAINED_VERSION && r->size == sizeof(*r);
+}
+
 static procd_retained *find_retained(void)
 {
     procd_retained *r = ap_retained_data_get("mod_procd");
 
-    if (r && (r->version != PROCD_RETAINED_VERSION || r->size != sizeof(*r))) {
-        if (r->manager) {
-            close(r->control_fd);
-        }
-        r = NULL;
+    return r && is_ours(r) ? r : NULL;
+}
+
+/* What another version of this module left: only its manager is known, which ends when nobody speaks to it any more, as soon
+ * as its processes have answered. @return its pid, or 0 */
+static pid_t dismiss_other_version(void)
+{
+    procd_retained *r = ap_retained_data_get("mod_procd");
+    pid_t pid = r && r->magic == PROCD_RETAINED_MAGIC && !is_ours(r) ? r->manager : 0;
+
+    if (pid) {
+        close(r->control_fd);
+        r->control_fd = -1;
+        r->manager = 0;
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, main_server,
+                     "PRD0745: mod_procd was replaced by another version: the manager (pid %ld) and its processes are "
+                     "replaced, too",
+                     (long)pid);
     }
-    return r && r->magic == PROCD_RETAINED_MAGIC ? r : NULL;
+    return pid;
 }
 
 static procd_retained *create_retained(void)
@@ -462,16 +479,19 @@ static void watch_all(procd_retained *r)
 int procd_parent_start(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
     int n = 0, first, failed;
+    pid_t other;
 
     main_server = s;
     generation_pool = pconf;
+    other = dismiss_other_version();
     retained = find_retained();
     procd_each_group(s, count_groups, &n);
     if (!retained) {
-        if (n == 0 && !procd_conf(s)->group_dir) {
+        if (n == 0 && !other && !procd_conf(s)->group_dir) {
             return OK;
         }
         retained = create_retained();
+        retained->ending[0] = other;
     }
     retained->longest_stop_ms = 1000;
     procd_each_group(s, count_stop_time, &retained->longest_stop_ms);

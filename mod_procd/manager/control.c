@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define CLIENTS_MOST 64
+#define AGAIN_MS 500
 
 typedef struct client {
     watch channel;
@@ -25,6 +26,8 @@ typedef struct client {
 } client;
 
 static watch listener = { .fd = -1 };
+static int listener_fd = -1; /* also while it is not in the loop */
+static timer again;
 static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 static struct stat socket_is;
 static client *clients;
@@ -193,6 +196,30 @@ static void on_client(watch *w)
     }
 }
 
+static void on_listener(watch *w);
+
+static void on_again(timer *t)
+{
+    (void)t;
+    if (listener_fd != -1 && loop_watch(&listener, listener_fd, on_listener, NULL) != 0) {
+        loop_timer(&again, procd_now_ms() + AGAIN_MS, on_again, NULL);
+    }
+}
+
+/* No descriptor is free: whoever knocks would be heard again and again. */
+static void cannot_accept(int error)
+{
+    static int64_t said_ms;
+    int64_t now = procd_now_ms();
+
+    if (!said_ms || now - said_ms >= 60000) {
+        said_ms = now;
+        manager_log(LEVEL_ERROR, NULL, "PRD0742: cannot hear procctl: %s", strerror(error));
+    }
+    loop_unwatch(&listener, 0);
+    loop_timer(&again, now + AGAIN_MS, on_again, NULL);
+}
+
 static void on_listener(watch *w)
 {
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -201,6 +228,9 @@ static void on_listener(watch *w)
     client *c;
 
     if (fd == -1) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+            cannot_accept(errno);
+        }
         return;
     }
     if (n_clients == CLIENTS_MOST || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0
@@ -268,7 +298,7 @@ void control_open(void)
     int n = snprintf(path, sizeof(path), "%s/control", the_manager.runtime_dir), fd;
     int m = snprintf(made, sizeof(made), "%s/control.%ld", the_manager.runtime_dir, (long)getpid());
 
-    if (listener.fd != -1 && strcmp(path, socket_path) == 0 && is_in_place()) {
+    if (listener_fd != -1 && strcmp(path, socket_path) == 0 && is_in_place()) {
         return;
     }
     control_close();
@@ -287,13 +317,17 @@ void control_open(void)
         }
         return;
     }
+    listener_fd = fd;
     memcpy(socket_path, path, sizeof(socket_path));
 }
 
 void control_close(void)
 {
-    if (listener.fd != -1) {
-        loop_unwatch(&listener, 1);
+    if (listener_fd != -1) {
+        loop_cancel(&again);
+        loop_unwatch(&listener, 0);
+        close(listener_fd);
+        listener_fd = -1;
         if (is_in_place()) {
             unlink(socket_path);
         }

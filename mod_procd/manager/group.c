@@ -3,15 +3,19 @@
  * after every event and may be called at any time. What children say about load is clamped: a wrong number can make a
  * group grow to its maximum or keep idle processes, and nothing else.
  *
- * Replacing. A process that is worn out or of an old definition is RETIRING until the one started for it is ready, so
- * max may be exceeded by the replacements (at most a quarter of max at once, at least one), and by those that drain, never
- * by more than max. Processes with a given
+ * Replacing. A process that is worn out or of an old definition is RETIRING until the one started for it is ready. All
+ * together are never more than max and one: with all of max there they are replaced one after the other, with fewer as
+ * many at once as still fit. One that drains holds the next back until its requests are done, but no longer than its stop
+ * timeout: a request of hours must not keep a new definition out. With such, max may be exceeded by max. Processes with a given
  * address (SpawnSocketName) cannot overlap: the old one would accept what was meant for the new one. They drain first,
  * and requests wait meanwhile.
  *
  * Failing. A process that ends soon after its start, or that cannot start, delays the next start by the first backoff
  * time, doubled with each failure in a row. After three in a row, or when the command cannot be run at all, the group is
- * in a crash loop: requests are refused instead of queued until the next attempt. */
+ * in a crash loop: requests are refused instead of queued until the next attempt.
+ *
+ * Starting. At most 16 processes of a group at once are on their way from fork to accepting: more would only make each
+ * other late. Groups do not count against each other: one whose processes never accept holds up nobody else. */
 #include "manager.h"
 #include "script.h"
 
@@ -20,7 +24,7 @@
 
 #define SHORT_LIFE_MS 5000
 #define CRASH_LOOP 3
-#define STARTS_AT_ONCE 16
+#define STARTING_MOST 16
 #define REMOVED_GRACE_MS 2000
 #define DRAIN_LOOK_MS 1000
 #define RETIRE_TEXT sizeof(((process *)0)->why)
@@ -31,6 +35,7 @@ typedef struct tally {
     int starting; /* STARTING and STARTED */
     int retiring, draining;
     int replacing;  /* starting in order to replace */
+    int leaving;    /* DRAINING not for long yet, and STOPPING */
     int busy, room; /* leases out, and those that would still fit, starting ones included */
 } tally;
 
@@ -84,7 +89,11 @@ static void count(const group *g, tally *t)
             t->retiring += p->state == PROCD_RETIRING;
             count_load(p, 1, t);
             break;
-        case PROCD_DRAINING: t->draining++; break;
+        case PROCD_DRAINING:
+            t->draining++;
+            t->leaving += procd_now_ms() - p->draining_ms < p->stop_timeout_ms;
+            break;
+        case PROCD_STOPPING: t->leaving++; break;
         default: break;
         }
     }
@@ -176,6 +185,12 @@ static int pair_adopted(group *g, process *old)
     return 0;
 }
 
+/* How many replacements may be started, beside those on their way. */
+static int room_to_replace(const group *g, const tally *t)
+{
+    return group_max(g) + 1 - t->live - t->replacing - t->leaving;
+}
+
 /* How many more may be started while others still end: those that drain do so as long as children say that they are busy,
  * which may be wrong. */
 static int room_to_start(const group *g, const tally *t)
@@ -186,7 +201,8 @@ static int room_to_start(const group *g, const tally *t)
 /* @return 1 when something has changed */
 static int retire(group *g, const tally *t)
 {
-    int most = group_max(g) / 4 > 1 ? group_max(g) / 4 : 1, replacing = t->replacing, changed = 0;
+    int room = room_to_replace(g, t), more = 0, changed = 0;
+    int surplus = t->live - group_max(g); /* max is less than it was: these need no replacement */
 
     for (int i = 0; i < PROCD_MAX_SLOTS; i++) {
         process *p = g->processes[i];
@@ -210,15 +226,21 @@ static int retire(group *g, const tally *t)
             process_set_state(p, PROCD_RETIRING);
         }
         if (p->state == PROCD_RETIRING && p->replaced_by < 0 && pair_adopted(g, p)) {
-            replacing++;
+            surplus--; /* it counted, as one more */
             changed = 1;
         }
-        if (p->state == PROCD_RETIRING && p->replaced_by < 0 && replacing < most
-            && replacing - t->replacing < room_to_start(g, t) && procd_now_ms() >= g->not_before_ms) {
+        if (p->state == PROCD_RETIRING && p->replaced_by < 0 && surplus > 0) {
+            process_drain(p, p->ending);
+            surplus--;
+            changed = 1;
+            continue;
+        }
+        if (p->state == PROCD_RETIRING && p->replaced_by < 0 && more < room && more < room_to_start(g, t)
+            && t->starting + more < STARTING_MOST && procd_now_ms() >= g->not_before_ms) {
             if (!process_start(g, i)) {
                 return 0; /* what to do next was decided where it failed */
             }
-            replacing++;
+            more++;
             changed = 1;
         }
     }
@@ -303,7 +325,7 @@ static void grow(group *g, const tally *t)
         look_at(g, g->not_before_ms);
         return;
     }
-    for (; started < n && started < STARTS_AT_ONCE; started++) {
+    for (; started < n && t->starting + started < STARTING_MOST; started++) {
         if (the_manager.n_processes >= (int)the_manager.global.max_processes) {
             manager_log(LEVEL_WARNING, g, "PRD0121: group %s: no more processes: ProcdMaxProcesses %u is reached",
                         g->name, the_manager.global.max_processes);
@@ -314,10 +336,7 @@ static void grow(group *g, const tally *t)
             return;
         }
         g->wanted_once = 0;
-    }
-    if (started < n) {
-        look_at(g, now + 50);
-    }
+    } /* and on when one of them is ready, or is not going to be */
 }
 
 static int64_t idle_since(const process *p)
@@ -581,6 +600,7 @@ void group_process_ended(group *g, process *p, const char *what, int failed)
     int64_t now = procd_now_ms(), age = p && p->ready_ms ? now - p->ready_ms : 0;
     int no_start = !p || p->exec_failed;
 
+    what = failed && p && p->fault[0] ? p->fault : what;
     if (p) {
         atomic_fetch_add(&g->row->ended, 1);
         g->requests_before += c ? atomic_load(&c->requests) : 0;
@@ -589,10 +609,17 @@ void group_process_ended(group *g, process *p, const char *what, int failed)
         group_remember_end(g, p, what);
     }
     else if (p && p->ending) {
-        group_remember_end(g, p, p->ending);
+        char text[128];
+
+        snprintf(text, sizeof(text), "%s%s", p->ending, p->killed ? " (killed: it did not stop in time)" : "");
+        group_remember_end(g, p, text);
     }
-    if (failed && (!p || !p->exec_failed)) {
-        manager_log(LEVEL_ERROR, g, "PRD0123: group %s: process %ld %s", g->name, p ? (long)p->pid : 0L, what);
+    if (failed && !p && what) {
+        manager_log(LEVEL_ERROR, g, "PRD0740: group %s: a process cannot be started: %s", g->name, what);
+        procd_why_write(g->row, what);
+    }
+    else if (failed && p && !p->exec_failed) {
+        manager_log(LEVEL_ERROR, g, "PRD0123: group %s: process %ld %s", g->name, (long)p->pid, what);
         procd_why_write(g->row, what);
     }
     if (failed && g->def && the_manager.mode == MODE_RUNNING) {

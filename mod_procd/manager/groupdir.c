@@ -24,6 +24,7 @@ typedef struct entry {
     struct stat is; /* when it was last read */
     int seen;       /* in the look under way */
     int row;        /* of its group, -1: it has none */
+    int taken;      /* a <Spawn> block has its name */
     struct entry *next;
 } entry;
 
@@ -32,6 +33,7 @@ static entry *entries;
 static timer look;
 static struct stat dir_was;
 static int complained; /* of the directory itself */
+static int names_due;  /* <Spawn> blocks may have come and gone */
 
 static int is_trusted(const struct stat *st)
 {
@@ -119,6 +121,31 @@ static group *group_for(entry *e, int first)
     return g;
 }
 
+/* The main server's groups are known by their names alone, as these are. */
+static int is_taken(const char *name)
+{
+    for (int i = 0; i < PROCD_GROUPS_CONFIGURED; i++) {
+        const group *g = the_manager.groups[i];
+
+        if (g && g->def && !g->removed && strcmp(g->key, name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void leave_group(entry *e)
+{
+    group *g = e->row >= 0 ? the_manager.groups[e->row] : NULL;
+
+    e->row = -1;
+    if (g) {
+        group_remove(g, procd_now_ms());
+        group_balance(g);
+        manager_wake_children(); /* those who wait for it need not any more */
+    }
+}
+
 static void define(entry *e, const char *text, size_t len, int first)
 {
     procd_deferror error = { 0, "" };
@@ -162,6 +189,14 @@ static void read_entry(int at, entry *e, int first)
     snprintf(file, sizeof(file), "%s.conf", e->name);
     text = read_file(at, file, &st, &why);
     e->is = st;
+    e->taken = is_taken(e->name);
+    if (e->taken) {
+        manager_log(LEVEL_ERROR, NULL, "PRD0743: %s/%s: there is a <Spawn %s> already: the file is not used", dir_path,
+                    file, e->name);
+        leave_group(e);
+        free(text);
+        return;
+    }
     if (!text) {
         manager_log(LEVEL_ERROR, NULL, "PRD0253: %s/%s: %s%s", dir_path, file, why,
                     e->row >= 0 ? "; the group goes on as it was" : "");
@@ -211,8 +246,6 @@ static void see_missed(int at)
 
 static void drop_unseen(void)
 {
-    int64_t now = procd_now_ms();
-
     for (entry **at = &entries; *at;) {
         entry *e = *at;
 
@@ -222,13 +255,9 @@ static void drop_unseen(void)
         }
         *at = e->next;
         if (e->row >= 0 && the_manager.groups[e->row]) {
-            group *g = the_manager.groups[e->row];
-
-            manager_log(LEVEL_NOTICE, g, "PRD0254: group %s: its file is gone", g->name);
-            group_remove(g, now);
-            group_balance(g);
-            manager_wake_children(); /* those who wait for it need not any more */
+            manager_log(LEVEL_NOTICE, the_manager.groups[e->row], "PRD0254: group %s: its file is gone", e->name);
         }
+        leave_group(e);
         free(e);
     }
 }
@@ -254,18 +283,21 @@ static void look_at_file(int at, const char *file, int first)
     }
     memcpy(name, file, len - 5);
     name[len - 5] = '\0';
-    if (!procd_name_ok(name)) {
-        return;
-    }
     e = find_entry(name);
     if (e && is_same(&e->is, &st)) {
         e->seen = 1;
         return;
     }
     e = e ? e : add_entry(name);
-    if (e) {
+    if (e && procd_name_ok(name)) {
         e->seen = 1;
         read_entry(at, e, first);
+    }
+    else if (e) {
+        e->seen = 1;
+        e->is = st;
+        manager_log(LEVEL_ERROR, NULL, "PRD0744: %s/%s: not the name of a group: 1 to %d letters, digits, _, - and .",
+                    dir_path, file, PROCD_NAME_MAX);
     }
 }
 
@@ -299,11 +331,35 @@ static void look_around(int first)
     }
 }
 
+/* A file whose name has become that of a <Spawn> block, or is so no longer, is read again. */
+static void compare_names(void)
+{
+    for (entry *e = entries; e && names_due; e = e->next) {
+        if (is_taken(e->name) != e->taken) {
+            memset(&e->is, 0, sizeof(e->is));
+        }
+    }
+    names_due = 0;
+}
+
 static void on_look(timer *t)
 {
     loop_timer(t, procd_now_ms() + LOOK_EVERY_MS, on_look, NULL);
     if (the_manager.mode == MODE_RUNNING) {
+        compare_names();
         look_around(0);
+    }
+}
+
+/* httpd's restart is also when logs are opened anew. */
+static void open_logs(void)
+{
+    for (const entry *e = entries; e; e = e->next) {
+        group *g = e->row >= 0 ? the_manager.groups[e->row] : NULL;
+
+        if (g && g->def && !g->removed) {
+            group_open_log(g);
+        }
     }
 }
 
@@ -319,6 +375,8 @@ void groupdir_configure(const char *path, int first)
     }
     loop_cancel(&look);
     if (dir_path[0]) {
+        open_logs();
+        names_due = 1;
         look_around(first);
         loop_timer(&look, procd_now_ms() + LOOK_EVERY_MS, on_look, NULL);
     }

@@ -157,17 +157,46 @@ static int file_for(group *g, const char *host, size_t host_len)
     return fd == -1 ? server_log(g) : fd;
 }
 
+/* A full disk, say. */
+static void cannot_write(group *g, int error, const char *line, size_t n)
+{
+    int64_t now = procd_now_ms();
+
+    if (!g->log_complained_ms || now >= g->log_complained_ms + SAY_AGAIN_MS) {
+        g->log_complained_ms = now;
+        manager_log(LEVEL_ERROR, g, "PRD0741: group %s: cannot write to its SpawnErrorLog: %s; using the server's log",
+                    g->name, strerror(error));
+    }
+    (void)write_log(server_log(g), line, n);
+}
+
+static void keep(group *g, int fd, const char *line, size_t n)
+{
+    int error = write_log(fd, line, n);
+
+    if (error == EPIPE && g->logger_pid) {
+        logger_again(g);
+        if (g->log_file != -1) {
+            (void)write_log(g->log_file, line, n);
+        }
+    }
+    else if (error && error != EAGAIN && fd != server_log(g)) {
+        cannot_write(g, error, line, n);
+    }
+}
+
 static void emit(group *g, pid_t pid, const char *host, size_t host_len, const char *bytes, size_t len, int cut)
 {
     static char line[4 * LOG_LINE_MAX + 512];
     char time_buf[STAMP_MAX];
     int fd = file_for(g, host, host_len);
-    size_t n, room = sizeof(line) - 16;
+    size_t n, said, room = sizeof(line) - 16;
 
     if (len > 0 && bytes[len - 1] == '\r') {
         len--;
     }
     n = (size_t)snprintf(line, sizeof(line), "[%s] [procd:info] [pid %ld] [%s] ", stamp(time_buf), (long)pid, g->name);
+    said = n;
     n += escape(line + n, room - n, bytes, len);
     if (cut) {
         memcpy(line + n, " [cut]", 6);
@@ -178,20 +207,15 @@ static void emit(group *g, pid_t pid, const char *host, size_t host_len, const c
     line[n++] = '\n';
     if (g->def && g->def->log_kind == PROCD_LOG_SYSLOG) {
         openlog(g->def->log_path, 0, g->def->log_facility);
-        syslog(LOG_INFO | g->def->log_facility, "[pid %ld] %.*s", (long)pid, (int)len, bytes);
+        syslog(LOG_INFO | g->def->log_facility, "[pid %ld] %.*s", (long)pid, (int)(n - 1 - said), line + said);
         openlog("procd", LOG_PID, LOG_DAEMON);
         return;
     }
     if (fd == -1) {
-        syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)pid, (int)len, bytes);
+        syslog(LOG_DAEMON | LOG_INFO, "[%s] [pid %ld] %.*s", g->name, (long)pid, (int)(n - 1 - said), line + said);
         return;
     }
-    if (write_log(fd, line, n) == EPIPE && g->logger_pid) {
-        logger_again(g);
-        if (g->log_file != -1) {
-            (void)write_log(g->log_file, line, n);
-        }
-    }
+    keep(g, fd, line, n);
 }
 
 static void emit_line(const output *o, const char *bytes, size_t len, int cut)

@@ -74,7 +74,7 @@ typedef struct log_tail log_tail;
 typedef struct end_record {
     int64_t at_ms, age_ms;
     pid_t pid; /* 0: it could not even be started */
-    char text[128];
+    char text[256];
 } end_record;
 
 /** Who a process runs as. */
@@ -104,10 +104,12 @@ typedef struct process {
     uint64_t instance, definition;
     procd_state state;
     int64_t started_ms, stop_at_ms;
-    int64_t ready_ms; /* when it accepted; 0: it has not yet */
-    int adopted;      /* not our child: its exit status is unknown */
-    int main_gone;    /* the process has ended; others of its process group may not have */
+    int64_t draining_ms; /* since when it gets no more requests */
+    int64_t ready_ms;    /* when it accepted; 0: it has not yet */
+    int adopted;         /* not our child: its exit status is unknown */
+    int main_gone;       /* the process has ended; others of its process group may not have */
     int exec_failed;
+    char fault[256]; /* what its start came to nothing for, when exec_failed */
     int killed;      /* SIGKILL was sent because it did not end in time */
     int replaces;    /* slot of the one that retires when this is ready, or -1 */
     int replaced_by; /* slot of the one started for this, or -1 */
@@ -151,10 +153,10 @@ struct spawn_group {
     pid_t logger_pid; /* the program, or 0 */
     int64_t logger_next_ms;
     uint64_t logger_definition;
-    char *cgroup_dir;     /* SpawnCgroup's, once it was made */
-    uint64_t cgroup_made; /* the definition that its limits are of */
-    char *server_name;    /* of its server; NULL: the main server's */
-    int64_t host_complained_ms;
+    char *cgroup_dir;                              /* SpawnCgroup's, once it was made */
+    uint64_t cgroup_made;                          /* the definition that its limits are of */
+    char *server_name;                             /* of its server; NULL: the main server's */
+    int64_t host_complained_ms, log_complained_ms; /* of hostlog.c, of logs.c */
     int *listen_fds;
     int n_listen;
     timer look;                       /* when to balance again though nothing happens */
@@ -295,7 +297,8 @@ typedef struct spawn_failure {
 
 /** Fork and exec. *exec_fd: end of file when exec succeeded, else a spawn_failure. @return pid, or -1 and errno */
 pid_t spawn(const spawn_order *order, int *exec_fd);
-const char *spawn_stage_name(int stage);
+/** What failed, in words that lead to what has to be mended. @param program  that was to be run */
+void spawn_describe(const procd_groupdef *def, const char *program, const spawn_failure *f, char *out, size_t room);
 char **spawn_environment(const procd_groupdef *def);
 void spawn_environment_free(char **envp);
 

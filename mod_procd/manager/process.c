@@ -299,7 +299,6 @@ static void on_exec_pipe(watch *w)
 {
     process *p = w->of;
     spawn_failure failure;
-    char why[128];
     ssize_t n = read(w->fd, &failure, sizeof(failure));
 
     if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
@@ -309,11 +308,12 @@ static void on_exec_pipe(watch *w)
     if (n == (ssize_t)sizeof(failure)) {
         group *g = p->group;
 
-        snprintf(why, sizeof(why), "%s %s: %s", spawn_stage_name(failure.stage), g->def ? g->def->argv[0] : "",
-                 strerror(failure.error));
+        if (g->def) {
+            spawn_describe(g->def, g->def->argv ? g->def->argv[0] : "", &failure, p->fault, sizeof(p->fault));
+        }
         p->exec_failed = 1;
-        procd_why_write(g->row, why);
-        manager_log(LEVEL_ERROR, g, "PRD0110: group %s: %s", g->name, why);
+        procd_why_write(g->row, p->fault);
+        manager_log(LEVEL_ERROR, g, "PRD0110: group %s: %s", g->name, p->fault);
         return; /* it exits by itself; SIGCHLD does the rest */
     }
     if (p->state == PROCD_STARTING && p->listen_ino) {
@@ -361,6 +361,7 @@ void process_drain(process *p, const char *why)
     }
     if (p->state == PROCD_STARTED || p->state == PROCD_READY || p->state == PROCD_RETIRING) {
         p->ending = why;
+        p->draining_ms = procd_now_ms();
         process_set_state(p, PROCD_DRAINING);
     }
     if (p->state == PROCD_DRAINING && process_busy(p) == 0) {
@@ -414,7 +415,10 @@ static void describe(const process *p, int status, char *what, size_t len)
                  WCOREDUMP(status) ? " (core dumped)" : "", p->killed ? " (it did not stop in time)" : "");
     }
     else {
-        snprintf(what, len, "exited with status %d", WEXITSTATUS(status));
+        snprintf(what, len, "exited with status %d%s", WEXITSTATUS(status),
+                 WEXITSTATUS(status) == 0 && !p->ready_ms && !p->ending && !p->exec_failed
+                     ? " before it accepted a connection: it has to stay in the foreground"
+                     : "");
     }
 }
 
@@ -482,14 +486,13 @@ static void ended(process *p, int status)
 static void not_in_time(process *p)
 {
     int64_t ms = p->start_timeout_ms;
-    char why[128];
 
-    snprintf(why, sizeof(why), "did not %s within %lld %s",
+    snprintf(p->fault, sizeof(p->fault), "did not %s within %lld %s",
              p->state == PROCD_STARTING ? "execute its command" : "accept a connection",
              (long long)(ms % 1000 ? ms : ms / 1000), ms % 1000 ? "ms" : "s");
     manager_log(LEVEL_ERROR, p->group, "PRD0112: group %s: process %ld %s (SpawnStartTimeout): killing it",
-                p->group->name, (long)p->pid, why);
-    procd_why_write(p->group->row, why);
+                p->group->name, (long)p->pid, p->fault);
+    procd_why_write(p->group->row, p->fault);
     p->exec_failed = 1;
     accept_forget(p);
     process_set_state(p, PROCD_STARTING);

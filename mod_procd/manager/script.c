@@ -339,15 +339,18 @@ void script_wind_up(group *g)
 static void log_end(const script *s, int status)
 {
     const group *g = s->group;
-    char name[16];
+    char name[16], text[256];
 
     if (status == -1) {
         manager_log(LEVEL_INFO, g, "PRD0602: group %s: script %ld ended", g->name, (long)s->pid);
     }
     else if (s->launch && atomic_load(&s->launch->stage)) {
-        manager_log(LEVEL_ERROR, g, "PRD0603: group %s: %s %s: %s", g->name,
-                    spawn_stage_name(atomic_load(&s->launch->stage)), s->launch->program,
-                    strerror(atomic_load(&s->launch->error)));
+        const spawn_failure failure = { atomic_load(&s->launch->stage), atomic_load(&s->launch->error) };
+
+        if (g->def) {
+            spawn_describe(g->def, s->launch->program, &failure, text, sizeof(text));
+        }
+        manager_log(LEVEL_ERROR, g, "PRD0603: group %s: %s", g->name, g->def ? text : strerror(failure.error));
     }
     else if (WIFSIGNALED(status)) {
         manager_log(s->ending ? LEVEL_INFO : LEVEL_WARNING, g, "PRD0604: group %s: script %ld was killed by %s%s%s%s",

@@ -11,6 +11,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -19,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const char *spawn_stage_name(int stage)
+static const char *stage_name(int stage)
 {
     switch (stage) {
     case STAGE_CGROUP: return "cannot enter its cgroup (SpawnCgroup)";
@@ -35,6 +36,55 @@ const char *spawn_stage_name(int stage)
     case STAGE_EXEC: return "cannot run SpawnCommand";
     default: return "cannot start";
     }
+}
+
+/* What it is about. */
+static const char *stage_object(const procd_groupdef *def, const char *program, int stage)
+{
+    switch (stage) {
+    case STAGE_CHROOT: return def->chroot_dir;
+    case STAGE_GROUPS:
+    case STAGE_GID: return def->group;
+    case STAGE_UID: return def->user;
+    case STAGE_DIRECTORY: return def->directory ? def->directory : "/";
+    case STAGE_EXEC: return program;
+    default: return NULL;
+    }
+}
+
+/* The kernel's word for it is often about something else than the file that it names. */
+static const char *stage_hint(const procd_groupdef *def, const char *program, const spawn_failure *f)
+{
+    struct stat st;
+
+    if (f->error == EAGAIN && (f->stage == STAGE_EXEC || f->stage == STAGE_UID)) {
+        return " (its user has as many processes as it may: nproc)";
+    }
+    if (f->stage != STAGE_EXEC) {
+        return "";
+    }
+    if (f->error == ENOEXEC) {
+        return " (a script begins with #! and its interpreter)";
+    }
+    if (def->chroot_dir || stat(program, &st) != 0) {
+        return def->chroot_dir && f->error == ENOENT ? " (inside of SpawnChroot; so are interpreters and libraries)"
+                                                     : "";
+    }
+    if (f->error == ENOENT) {
+        return " (it is there, its interpreter is not)";
+    }
+    return f->error != EACCES                              ? ""
+           : S_ISDIR(st.st_mode)                           ? " (it is a directory)"
+           : !(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) ? " (it is not executable)"
+                                                           : " (its user may not run it, or not enter its directory)";
+}
+
+void spawn_describe(const procd_groupdef *def, const char *program, const spawn_failure *f, char *out, size_t room)
+{
+    const char *object = stage_object(def, program, f->stage);
+
+    snprintf(out, room, "%s%s%s: %s%s", stage_name(f->stage), object ? " " : "", object ? object : "",
+             strerror(f->error), stage_hint(def, program, f));
 }
 
 /* ------------------------------------------------------------------ the environment */
