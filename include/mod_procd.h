@@ -171,13 +171,6 @@ typedef struct procd_script_order {
     unsigned int body : 1; /**< the script has something to read; else its standard input is at its end */
 } procd_script_order;
 
-/** Ask the manager to run a script of the group, of which the caller holds a lease. Does not wait.
- *  @param control  gets a descriptor that becomes readable with the answer; to be given to procd_script_end()
- *  @return APR_SUCCESS; APR_EAGAIN: the manager is behind, ask again a little later; APR_ENOSPC: more than the manager takes
- *  (1 MB of strings, 128 KB for one); APR_EGENERAL: there is no manager; or why no descriptor could be had */
-APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_script_ask,
-                        (procd_group * g, const procd_script_order *order, int *control));
-
 typedef enum procd_script_result {
     PROCD_SCRIPT_RUNS,
     PROCD_SCRIPT_NOT_FOUND, /**< there is no such file */
@@ -187,17 +180,25 @@ typedef enum procd_script_result {
     PROCD_SCRIPT_LOST       /**< the manager has died: the script may run or not */
 } procd_script_result;
 
-/** A script that runs, or why it does not. */
+/** A script's pipes, and what became of the order to run it. */
 typedef struct procd_script_pipes {
     apr_size_t size; /**< sizeof(procd_script_pipes), set by the caller */
     procd_script_result result;
     pid_t pid;
     int in;  /**< its standard input's writing end; -1: it has none. The caller's, as is out; neither blocks */
-    int out; /**< its standard output's reading end */
+    int out; /**< its standard output's reading end, which is at its end at once if the script is not run */
     char why[200];
 } procd_script_pipes;
 
-/** The answer. @return APR_SUCCESS: pipes is filled; APR_EAGAIN: not yet */
+/** Ask the manager to run a script of the group, of which the caller holds a lease. Does not wait.
+ *  @param pipes    gets in and out
+ *  @param control  gets a descriptor that becomes readable with the answer; to be given to procd_script_end()
+ *  @return APR_SUCCESS; APR_EAGAIN: the manager is behind, ask again a little later; APR_ENOSPC: more than the manager takes
+ *  (1 MB of strings, 128 KB for one); APR_EGENERAL: there is no manager; or why no descriptor could be had */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_script_ask,
+                        (procd_group * g, const procd_script_order *order, procd_script_pipes *pipes, int *control));
+
+/** The answer, for which nobody has to wait. @return APR_SUCCESS: result, pid and why are filled in; APR_EAGAIN: not yet */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, procd_script_answer, (int control, procd_script_pipes *pipes));
 
 /** The request is over; closes control.

@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 #define PROCD_WIRE_MAGIC 0x50524344u /* "PRCD" */
-#define PROCD_WIRE_VERSION 5
+#define PROCD_WIRE_VERSION 6
 #define PROCD_WIRE_FDS 200 /* descriptors in one message */
 #define PROCD_INIT_FDS 6   /* of PROCD_MSG_INIT */
 #define PROCD_CONTROL_FD 3 /* where the manager finds its end */
@@ -126,8 +126,9 @@ int procd_door_knock(int door);
  * Each request has a connection of its own. It is one message: its head, then strings that end in NUL, the script's path
  * first, then arguments, then the environment. What is longer than PROCD_SCRIPT_INLINE comes in a sealed memfd.
  *
- * The answer comes there, with the descriptors; the child says there that it needs the script no more (PROCD_SCRIPT_DONE).
- * Its end without that word ends the script.
+ * With it come the script's ends of one or two pipes that the child has made. The answer comes on the connection; a child need
+ * not wait for it, since what is not run closes its output. The child says there that it needs the script no more
+ * (PROCD_SCRIPT_DONE). Its end without that word ends the script.
  */
 #define PROCD_SCRIPT_INLINE 60000
 #define PROCD_SCRIPT_MAX (1u << 20)          /* bytes of all strings */
@@ -137,6 +138,12 @@ int procd_door_knock(int door);
 #define PROCD_SCRIPT_DONE 'd'
 
 #define PROCD_SCRIPT_BODY 0x01u /* the script's standard input is a pipe; else it is at its end from the start */
+
+/** What comes with a request, in this order. */
+typedef struct procd_script_fds {
+    int out; /* the writing end of the script's output */
+    int in;  /* the reading end of its input; -1 without PROCD_SCRIPT_BODY */
+} procd_script_fds;
 
 typedef struct procd_script_head {
     uint32_t magic;
@@ -162,8 +169,6 @@ typedef enum procd_script_verdict {
     PROCD_SCRIPT_BUSY
 } procd_script_verdict;
 
-/** With PROCD_SCRIPT_STARTED come the reading end of its output and, if there is a body, the writing end of its input;
- *  neither blocks. */
 typedef struct procd_script_answer_message {
     uint32_t magic;
     uint16_t version;
@@ -174,15 +179,19 @@ typedef struct procd_script_answer_message {
 
 /** Pure. @return NULL: *s is filled in and points into bytes; else what is wrong */
 const char *procd_script_parse(procd_script *s, const procd_script_head *head, const char *bytes, size_t len);
-/** Send without blocking. @return 0, or -1 and errno */
-int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len);
+/** Send without blocking. What goes along remains the caller's; whether there is a body is told by fds->in.
+ *  @return 0, or -1 and errno */
+int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len, const procd_script_fds *fds);
 /** Receive without blocking. The strings are in *bytes, which is `buf` (PROCD_SCRIPT_INLINE long) or, from a memfd,
- *  malloc'ed memory that the caller frees. @return 1; 0 at the end; -1 and errno (EPROTO: not a request) */
-int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes);
+ *  malloc'ed memory that the caller frees. @return 1, and *fds are the caller's; 0 at the end; -1 and errno (EPROTO: not a
+ *  request), and both of *fds are -1 */
+int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes, procd_script_fds *fds);
+/** Close what is open of them. */
+void procd_script_close(procd_script_fds *fds);
 /** @return 0, or -1 and errno */
-int procd_script_answer_send(int control, const procd_script_answer_message *answer, const int *fds, int n_fds);
-/** fds: output, input; -1 for what did not come. @return 1; 0 the manager is gone; -1 and errno (EAGAIN: not yet) */
-int procd_script_answer_receive(int control, procd_script_answer_message *answer, int fds[2]);
+int procd_script_answer_send(int control, const procd_script_answer_message *answer);
+/** @return 1; 0 the manager is gone; -1 and errno (EAGAIN: not yet) */
+int procd_script_answer_receive(int control, procd_script_answer_message *answer);
 
 /* ------------------------------------------------------------------ lines, from httpd's children to the manager */
 

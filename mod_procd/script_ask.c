@@ -5,6 +5,7 @@
 #include "apr_strings.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,38 +23,67 @@ static int procd_group_is_pipe(const procd_group *g)
     return g && g->def && g->def->socket_type == PROCD_SOCKET_PIPE;
 }
 
-static apr_status_t procd_script_ask(procd_group *g, const procd_script_order *order, int *control)
+static int make_pipe(int *ours, int *theirs, int ours_reads)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    *ours = ends[!ours_reads];
+    *theirs = ends[ours_reads];
+    return fcntl(*ours, F_SETFL, O_NONBLOCK);
+}
+
+/* @return 0, or -1 and errno; what is open then is the caller's to close either way */
+static int make_pipes(procd_script_pipes *ours, procd_script_fds *theirs, int body)
+{
+    return make_pipe(&ours->out, &theirs->out, 1) != 0 || (body && make_pipe(&ours->in, &theirs->in, 0) != 0) ? -1 : 0;
+}
+
+static int send_order(const procd_script_order *order, procd_script_head *head, procd_script_pipes *pipes)
+{
+    procd_script_fds theirs = { -1, -1 };
+    int fd = procd_door_knock(door), error = errno;
+
+    if (fd != -1
+        && (make_pipes(pipes, &theirs, order->body) != 0
+            || procd_script_send(fd, head, order->strings, order->len, &theirs) != 0)) {
+        procd_script_fds ours = { pipes->out, pipes->in };
+
+        error = errno;
+        procd_script_close(&ours);
+        pipes->out = pipes->in = -1;
+        close(fd);
+        fd = -1;
+    }
+    procd_script_close(&theirs);
+    errno = error;
+    return fd;
+}
+
+static apr_status_t procd_script_ask(procd_group *g, const procd_script_order *order, procd_script_pipes *pipes,
+                                     int *control)
 {
     procd_script_head head = { .group = (apr_uint32_t)g->index, .n_args = order->n_args, .n_env = order->n_env };
     procd_script strings;
-    apr_status_t rv;
-    int fd;
 
     *control = -1;
-    if (order->size < sizeof(*order)) {
+    if (order->size < sizeof(*order) || pipes->size < sizeof(*pipes)) {
         return APR_EINVAL;
     }
+    pipes->out = pipes->in = -1;
     if (door == -1 || g->index < 0) {
         return APR_EGENERAL;
     }
     head.magic = PROCD_WIRE_MAGIC;
     head.version = PROCD_WIRE_VERSION;
-    head.flags = order->body ? PROCD_SCRIPT_BODY : 0;
     head.len = order->len <= PROCD_SCRIPT_MAX ? (apr_uint32_t)order->len : PROCD_SCRIPT_MAX + 1;
     if (procd_script_parse(&strings, &head, order->strings, order->len)) { /* the manager would say the same */
         return APR_ENOSPC;
     }
-    fd = procd_door_knock(door);
-    if (fd == -1) {
-        return errno;
-    }
-    if (procd_script_send(fd, &head, order->strings, order->len) != 0) {
-        rv = errno;
-        close(fd);
-        return rv;
-    }
-    *control = fd;
-    return APR_SUCCESS;
+    *control = send_order(order, &head, pipes);
+    return *control == -1 ? errno : APR_SUCCESS;
 }
 
 static procd_script_result result_of(unsigned int verdict)
@@ -70,18 +100,16 @@ static procd_script_result result_of(unsigned int verdict)
 static apr_status_t procd_script_answer(int control, procd_script_pipes *pipes)
 {
     procd_script_answer_message answer;
-    int fds[2] = { -1, -1 }, rc;
+    int rc;
 
     if (pipes->size < sizeof(*pipes)) {
         return APR_EINVAL;
     }
-    rc = procd_script_answer_receive(control, &answer, fds);
+    rc = procd_script_answer_receive(control, &answer);
     if (rc == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         return APR_EAGAIN;
     }
     pipes->pid = rc == 1 ? answer.pid : 0;
-    pipes->out = fds[0];
-    pipes->in = fds[1];
     pipes->result = rc == 1 ? result_of(answer.verdict) : PROCD_SCRIPT_LOST;
     apr_cpystrn(pipes->why, rc == 1 ? answer.why : "the manager is gone", sizeof(pipes->why));
     return APR_SUCCESS;

@@ -33,10 +33,10 @@ static int strings_to_fd(const char *strings, size_t len)
     return fd;
 }
 
-int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len)
+int procd_script_send(int fd, procd_script_head *head, const char *strings, size_t len, const procd_script_fds *fds)
 {
     struct iovec iov[2] = { { head, sizeof(*head) }, { (void *)(uintptr_t)strings, len } };
-    int memfd = -1, is_long = len > PROCD_SCRIPT_INLINE;
+    int all[3] = { fds->out, fds->in, -1 }, n_fds = fds->in == -1 ? 1 : 2, is_long = len > PROCD_SCRIPT_INLINE;
     ssize_t n;
 
     if (len > PROCD_SCRIPT_MAX) {
@@ -45,15 +45,16 @@ int procd_script_send(int fd, procd_script_head *head, const char *strings, size
     }
     head->magic = PROCD_WIRE_MAGIC;
     head->version = PROCD_WIRE_VERSION;
+    head->flags = fds->in == -1 ? 0 : PROCD_SCRIPT_BODY;
     head->len = (uint32_t)len;
-    if (is_long && (memfd = strings_to_fd(strings, len)) == -1) {
+    if (is_long && (all[n_fds] = strings_to_fd(strings, len)) == -1) {
         return -1;
     }
-    n = procd_wire_send(fd, iov, is_long ? 1 : 2, &memfd, is_long);
+    n = procd_wire_send(fd, iov, is_long ? 1 : 2, all, n_fds + is_long);
     if (is_long) {
         int error = errno;
 
-        close(memfd);
+        close(all[n_fds]);
         errno = error;
     }
     return n > 0 ? 0 : -1;
@@ -77,59 +78,76 @@ static char *strings_from_fd(int fd, size_t len)
     return bytes;
 }
 
-int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes)
+/* Strings in the message, or in a memfd behind the n_own descriptors of the request itself. @return NULL: neither */
+static char *find_strings(const procd_script_head *head, char *buf, ssize_t n, const int *all, int n_fds, int n_own)
+{
+    if (n_fds == n_own && (size_t)n - sizeof(*head) == head->len) {
+        return buf;
+    }
+    return n_fds == n_own + 1 && n == (ssize_t)sizeof(*head) ? strings_from_fd(all[n_own], head->len) : NULL;
+}
+
+int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes, procd_script_fds *fds)
 {
     struct iovec iov[2] = { { head, sizeof(*head) }, { buf, PROCD_SCRIPT_INLINE } };
-    int memfd, n_fds = 1;
-    ssize_t n = procd_wire_receive(fd, iov, 2, &memfd, &n_fds);
+    int all[3], n_fds = 3, n_own, kept = 0;
+    ssize_t n = procd_wire_receive(fd, iov, 2, all, &n_fds);
 
+    fds->out = fds->in = -1;
     *bytes = NULL;
     if (n <= 0) {
         return (int)n;
     }
-    if (n_fds == 0 && n >= (ssize_t)sizeof(*head) && (size_t)n - sizeof(*head) == head->len) {
-        *bytes = buf;
+    if (n >= (ssize_t)sizeof(*head)) {
+        n_own = head->flags & PROCD_SCRIPT_BODY ? 2 : 1;
+        *bytes = find_strings(head, buf, n, all, n_fds, n_own);
+        kept = *bytes ? n_own : 0;
     }
-    else if (n_fds == 1 && n == (ssize_t)sizeof(*head)) {
-        *bytes = strings_from_fd(memfd, head->len);
+    for (int i = kept; i < n_fds; i++) {
+        close(all[i]);
     }
-    if (n_fds == 1) {
-        close(memfd);
+    if (!*bytes) {
+        errno = EPROTO;
+        return -1;
     }
-    if (*bytes) {
-        return 1;
-    }
-    errno = EPROTO;
-    return -1;
+    fds->out = all[0];
+    fds->in = kept == 2 ? all[1] : -1;
+    return 1;
 }
 
-int procd_script_answer_send(int control, const procd_script_answer_message *answer, const int *fds, int n_fds)
+static void close_one(int *fd)
+{
+    if (*fd != -1) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+void procd_script_close(procd_script_fds *fds)
+{
+    close_one(&fds->out);
+    close_one(&fds->in);
+}
+
+int procd_script_answer_send(int control, const procd_script_answer_message *answer)
 {
     struct iovec iov = { (void *)(uintptr_t)answer, sizeof(*answer) };
 
-    return procd_wire_send(control, &iov, 1, fds, n_fds) == (ssize_t)sizeof(*answer) ? 0 : -1;
+    return procd_wire_send(control, &iov, 1, NULL, 0) == (ssize_t)sizeof(*answer) ? 0 : -1;
 }
 
-int procd_script_answer_receive(int control, procd_script_answer_message *answer, int fds[2])
+int procd_script_answer_receive(int control, procd_script_answer_message *answer)
 {
     struct iovec iov = { answer, sizeof(*answer) };
-    int n_fds = 2;
-    ssize_t n = procd_wire_receive(control, &iov, 1, fds, &n_fds);
+    int n_fds = 0;
+    ssize_t n = procd_wire_receive(control, &iov, 1, NULL, &n_fds);
 
-    for (int i = n_fds; i < 2; i++) {
-        fds[i] = -1;
-    }
     if (n <= 0) {
         return (int)n;
     }
-    if (n == (ssize_t)sizeof(*answer) && answer->magic == PROCD_WIRE_MAGIC && answer->version == PROCD_WIRE_VERSION
-        && (answer->verdict == PROCD_SCRIPT_STARTED) == (n_fds > 0)) {
+    if (n == (ssize_t)sizeof(*answer) && answer->magic == PROCD_WIRE_MAGIC && answer->version == PROCD_WIRE_VERSION) {
         answer->why[sizeof(answer->why) - 1] = '\0';
         return 1;
-    }
-    for (int i = 0; i < n_fds; i++) {
-        close(fds[i]);
-        fds[i] = -1;
     }
     errno = EPROTO;
     return -1;

@@ -8,6 +8,7 @@
  */
 #include "exchange.h"
 #include "clock.h"
+#include "script_link.h"
 
 #include "http_core.h"
 #include "http_log.h"
@@ -251,6 +252,9 @@ static pc_step closed(pc_exchange *x, int error)
 {
     pc_event ev;
 
+    if (pc_script_was_refused(x->link)) {
+        return pc_script_failed(x, APR_EGENERAL);
+    }
     x->eof = 1;
     if (x->state != PC_STATE_STREAMING && x->link->reused && !x->last_event) {
         return pc_fail(x, PC_STAGE_HEAD, PC_CAUSE_STALE, "a kept connection had been closed");

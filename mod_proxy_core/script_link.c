@@ -1,8 +1,11 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the order to a script that runs, and its two pipes as a link. While the manager works on it, the link's descriptor
- * is the control socket of mod_procd; then they are the script's output and input. The control socket stays until the
- * link is closed: its end tells the manager whether the answer was had whole.
+ * From the order to a script that runs, and its two pipes as a link. The control socket of mod_procd stays until the link is
+ * closed: its end tells the manager whether the answer was had whole.
+ *
+ * Without a body nothing is waited for but the script's output: to be told that it runs would be one more waking for each
+ * request. Output that ends without a byte is the moment to ask the control socket whether it did run. With a body the
+ * link's descriptor is the control socket until the manager has answered: no byte of it is read before there is a script.
  */
 #include "script_link.h"
 #include "protocols/cgi.h"
@@ -22,8 +25,11 @@ APLOG_USE_MODULE(proxy_core);
 
 /** What belongs to the link. In the request's pool, which outlives it. */
 typedef struct script_data {
+    pc_exchange *x;
     int control;
-    unsigned closed : 1; /* the script has closed its output */
+    unsigned closed : 1;   /* the script has closed its output */
+    unsigned spoken : 1;   /* it has written something */
+    unsigned answered : 1; /* the manager has: pipes.result */
     procd_script_order order;
     procd_script_pipes pipes;
 } script_data;
@@ -57,6 +63,37 @@ int pc_script_leased(const pc_lease *lease)
 
 /* ------------------------------------------------------------------ the link */
 
+/* Has the manager answered? @return as procd_script_answer() */
+static apr_status_t take_answer(script_data *d)
+{
+    apr_status_t rv = d->answered ? APR_SUCCESS : answer(d->control, &d->pipes);
+
+    if (rv == APR_SUCCESS) {
+        d->answered = 1;
+        d->x->lease.proc.pid = d->pipes.pid;
+    }
+    return rv;
+}
+
+/* The output has ended, and there was none: was it run? What the manager says of that is on its way at least.
+ * @return as recv_output() */
+static ssize_t nothing_said(pc_link *link, script_data *d)
+{
+    apr_status_t rv = take_answer(d);
+
+    if (rv == APR_EAGAIN && link->fd != d->control) {
+        pc_perch_forget_link(d->x);
+        close(link->fd);
+        link->fd = d->control;
+    }
+    if (rv == APR_SUCCESS && d->pipes.result == PROCD_SCRIPT_RUNS) {
+        d->closed = 1;
+        return 0;
+    }
+    errno = rv == APR_EAGAIN ? EAGAIN : ECONNREFUSED;
+    return -1;
+}
+
 /* It never waits: how long a thread should is said in mod_proxy_core.c. */
 static ssize_t recv_output(pc_link *link, void *buf, apr_size_t size, int wait)
 {
@@ -64,9 +101,16 @@ static ssize_t recv_output(pc_link *link, void *buf, apr_size_t size, int wait)
     ssize_t n;
 
     (void)wait;
+    if (link->fd == d->control) {
+        return nothing_said(link, d);
+    }
     do {
         n = read(link->fd, buf, size);
     } while (n == -1 && errno == EINTR);
+    if (n == 0 && !d->spoken) {
+        return nothing_said(link, d);
+    }
+    d->spoken |= n > 0;
     d->closed |= n == 0;
     return n;
 }
@@ -90,6 +134,13 @@ static int shut_input(pc_link *link)
     return 1;
 }
 
+static void close_if_open(int fd)
+{
+    if (fd != -1) {
+        close(fd);
+    }
+}
+
 static void close_script(pc_link *link)
 {
     script_data *d = link->data;
@@ -97,6 +148,8 @@ static void close_script(pc_link *link)
     if (link->fd == d->control) {
         link->fd = -1; /* not its own */
     }
+    close_if_open(d->pipes.in); /* of one that was not answered */
+    close_if_open(d->pipes.out);
     if (d->control != -1) {
         end(d->control, d->closed || link->whole);
     }
@@ -129,7 +182,8 @@ static apr_status_t begin(pc_exchange *x)
         return APR_EGENERAL;
     }
     d = apr_pcalloc(x->r->pool, sizeof(*d));
-    d->control = -1;
+    d->x = x;
+    d->control = d->pipes.in = d->pipes.out = -1;
     d->pipes.size = sizeof(d->pipes);
     d->pipes.result = PROCD_SCRIPT_RUNS;
     pc_script_order(x, &d->order);
@@ -143,19 +197,11 @@ static apr_status_t begin(pc_exchange *x)
 
 static apr_status_t take_pipes(pc_exchange *x, script_data *d)
 {
-    apr_status_t rv = answer(d->control, &d->pipes);
-
-    if (rv != APR_SUCCESS) {
-        return rv == APR_EAGAIN ? APR_EINPROGRESS : rv;
-    }
-    if (d->pipes.result != PROCD_SCRIPT_RUNS) {
-        return APR_EGENERAL;
-    }
     pc_perch_forget_link(x);
     x->link->fd = d->pipes.out;
     x->link->out_fd = d->pipes.in;
     x->link->connected = x->link->begun = 1;
-    x->lease.proc.pid = d->pipes.pid;
+    d->pipes.in = d->pipes.out = -1;
     return APR_SUCCESS;
 }
 
@@ -168,16 +214,30 @@ apr_status_t pc_script_connect(pc_exchange *x)
         return rv;
     }
     d = x->link->data;
-    if (d->control != -1) {
-        return take_pipes(x, d);
+    if (d->control == -1) {
+        rv = ask ? ask(x->lease.backend->group, &d->order, &d->pipes, &d->control) : APR_EGENERAL;
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        x->any_sent = 1; /* it may have begun before we hear of it */
+        if (!d->order.body) {
+            return take_pipes(x, d);
+        }
+        x->link->fd = d->control;
+        return APR_EINPROGRESS;
     }
-    rv = ask ? ask(x->lease.backend->group, &d->order, &d->control) : APR_EGENERAL;
+    rv = take_answer(d);
     if (rv != APR_SUCCESS) {
-        return rv;
+        return rv == APR_EAGAIN ? APR_EINPROGRESS : rv;
     }
-    x->link->fd = d->control;
-    x->any_sent = 1; /* it may have begun before we hear of it */
-    return APR_EINPROGRESS;
+    return d->pipes.result == PROCD_SCRIPT_RUNS ? take_pipes(x, d) : APR_EGENERAL;
+}
+
+int pc_script_was_refused(const pc_link *link)
+{
+    const script_data *d = link->ops == &script_ops ? link->data : NULL;
+
+    return d && d->answered && d->pipes.result != PROCD_SCRIPT_RUNS;
 }
 
 /* A script that was not run: the manager has looked at it, and the answer is for this request only. */

@@ -23,6 +23,8 @@ int pc_script_leased(const pc_lease *lease);
  *  while; else pc_script_failed() knows what that means */
 apr_status_t pc_script_connect(pc_exchange *x);
 pc_step pc_script_failed(pc_exchange *x, apr_status_t rv);
+/** Has its output ended because it was not run? Then it is pc_script_failed() that knows what that means. */
+int pc_script_was_refused(const pc_link *link);
 
 /** Do pools of this protocol and groups of that type go together? For httpd -t.
  *  @return NULL, or what is wrong */

@@ -437,6 +437,9 @@ static void on_control(watch *w)
     char word = 0;
     ssize_t n = recv(w->fd, &word, 1, MSG_DONTWAIT);
 
+    if (n == -1 && errno == ECONNRESET) { /* our answer was not read: that is told once, and before the word */
+        n = recv(w->fd, &word, 1, MSG_DONTWAIT);
+    }
     if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }

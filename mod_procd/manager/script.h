@@ -7,7 +7,7 @@
  * and what of the environment a process of another user gets is for the group's configuration to say.
  *
  * script.c leads one script through its life, script_queue.c hears requests and keeps those that must wait, script_start.c
- * makes pipes, arguments and environment, script_launch.c forks, script_check.c looks at the file, script_env.c at the
+ * makes arguments and environment, script_launch.c forks, script_check.c looks at the file, script_env.c at the
  * variables, script_conf.c takes over what the group's definition says.
  */
 #ifndef PROCD_SCRIPT_H
@@ -150,13 +150,15 @@ void script_adopt(group *g, int slot);
 
 typedef struct script_order {
     const procd_script *strings;
-    int has_body;
-    int control; /* becomes the script's, or is closed */
+    int control; /* this and the pipes become the script's, or are closed */
+    procd_script_fds fds;
 } script_order;
 
 /** Check and start. The answer is sent. */
-void script_start(group *g, const script_order *order);
-void script_refuse(const group *g, int control, procd_script_verdict verdict, const char *path, const char *why);
+void script_start(group *g, script_order *order);
+/** Answer that it is not run, and close what came with the request: the answer is there when its output ends. */
+void script_refuse(const group *g, int control, procd_script_fds *fds, procd_script_verdict verdict, const char *path,
+                   const char *why);
 
 /* ------------------------------------------------------------------ script_queue.c */
 

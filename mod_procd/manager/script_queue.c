@@ -18,6 +18,7 @@
 typedef struct script_wait {
     group *group;
     watch control; /* its end: nobody wants it any more */
+    procd_script_fds fds;
     procd_script_head head;
     char *bytes;
     struct script_wait *next;
@@ -46,6 +47,7 @@ static void unlink_wait(script_wait *w)
 static void free_wait(script_wait *w)
 {
     unlink_wait(w);
+    procd_script_close(&w->fds);
     free(w->bytes);
     free(w);
 }
@@ -58,7 +60,7 @@ static void on_control(watch *c)
     free_wait(w);
 }
 
-static int enqueue(group *g, const procd_script_head *head, const char *bytes, int control)
+static int enqueue(group *g, const procd_script_head *head, const char *bytes, int control, const procd_script_fds *fds)
 {
     int room = g->cgi->n_waiting < WAIT_MOST && head->len <= WAIT_BYTES_MOST - waiting_bytes;
     script_wait *w = room ? calloc(1, sizeof(*w)) : NULL;
@@ -72,6 +74,7 @@ static int enqueue(group *g, const procd_script_head *head, const char *bytes, i
     }
     memcpy(w->bytes, bytes, head->len);
     w->head = *head;
+    w->fds = *fds;
     w->group = g;
     *(g->cgi->last ? &g->cgi->last->next : &g->cgi->first) = w;
     g->cgi->last = w;
@@ -85,13 +88,15 @@ static int has_room(const group *g)
     return g->cgi->running < group_max(g) && the_manager.n_processes < (int)the_manager.global.max_processes;
 }
 
-static void start(group *g, const procd_script_head *head, const char *bytes, int control)
+/* Takes control and fds. */
+static void start(group *g, const procd_script_head *head, const char *bytes, int control, const procd_script_fds *fds)
 {
     procd_script strings;
-    script_order order = { &strings, head->flags & PROCD_SCRIPT_BODY, control };
+    script_order order = { &strings, control, *fds };
 
     if (procd_script_parse(&strings, head, bytes, head->len)) {
         close(control); /* was parsed before */
+        procd_script_close(&order.fds);
         return;
     }
     script_start(g, &order);
@@ -101,10 +106,12 @@ void script_queue_run(group *g)
 {
     while (g->cgi && g->cgi->first && g->def && has_room(g)) {
         script_wait *w = g->cgi->first;
+        procd_script_fds fds = w->fds;
         int control = w->control.fd;
 
         loop_unwatch(&w->control, 0);
-        start(g, &w->head, w->bytes, control);
+        w->fds.out = w->fds.in = -1;
+        start(g, &w->head, w->bytes, control, &fds);
         free_wait(w);
     }
 }
@@ -119,12 +126,12 @@ void script_queue_clear(group *g)
 
 /* ------------------------------------------------------------------ hearing */
 
-static void refuse(const group *g, int control, const char *why)
+static void refuse(const group *g, int control, procd_script_fds *fds, const char *why)
 {
-    script_refuse(g, control, PROCD_SCRIPT_BUSY, "-", why);
+    script_refuse(g, control, fds, PROCD_SCRIPT_BUSY, "-", why);
 }
 
-static void take_request(const procd_script_head *head, const char *bytes, int control)
+static void take_request(const procd_script_head *head, const char *bytes, int control, procd_script_fds *fds)
 {
     group *g = head->group < PROCD_MAX_GROUPS ? the_manager.groups[head->group] : NULL;
     procd_script strings;
@@ -137,19 +144,19 @@ static void take_request(const procd_script_head *head, const char *bytes, int c
             manager_log(LEVEL_ERROR, g, "PRD0611: a request for a script was refused: %s",
                         wrong ? wrong : "the group is not of SpawnSocketType pipe");
         }
-        script_refuse(NULL, control, PROCD_SCRIPT_FORBIDDEN, "-", wrong ? wrong : "not a group for scripts");
+        script_refuse(NULL, control, fds, PROCD_SCRIPT_FORBIDDEN, "-", wrong ? wrong : "not a group for scripts");
         return;
     }
     if (the_manager.mode != MODE_RUNNING || script_is_refused(g)) {
-        refuse(g, control, "no scripts are started now");
+        refuse(g, control, fds, "no scripts are started now");
     }
     else if (g->cgi->first || !has_room(g)) {
-        if (enqueue(g, head, bytes, control) != 0) {
-            refuse(g, control, "too many requests wait for a process");
+        if (enqueue(g, head, bytes, control, fds) != 0) {
+            refuse(g, control, fds, "too many requests wait for a process");
         }
     }
     else {
-        start(g, head, bytes, control);
+        start(g, head, bytes, control, fds);
     }
 }
 
@@ -158,13 +165,14 @@ static visit hear(int fd, watch *w)
     static char buf[PROCD_SCRIPT_INLINE];
     static int64_t said_ms;
     procd_script_head head;
+    procd_script_fds fds;
     char *bytes;
-    int rv = procd_script_receive(fd, &head, buf, &bytes);
+    int rv = procd_script_receive(fd, &head, buf, &bytes, &fds);
     int again = rv == -1 && (errno == EAGAIN || errno == EINTR);
 
     if (rv == 1) {
         loop_unwatch(w, 0);
-        take_request(&head, bytes, fd);
+        take_request(&head, bytes, fd, &fds);
         if (bytes != buf) {
             free(bytes);
         }

@@ -1,13 +1,14 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* Starting a script: the file is checked, pipes are made, arguments and environment put together, and what the child of
- * httpd needs is sent to it before anything can go wrong in exec: then it sees the end of the output, and the log says
- * why. */
+/* Starting a script: the file is checked, arguments and environment are put together, and the child of httpd is told
+ * before anything can go wrong in exec: then it sees the end of the output, and the log says why. */
 #include "script.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* The kernel allows a quarter of the stack's limit, which is 2 MB of 8: what it would not take is refused while it can
@@ -16,65 +17,52 @@
 
 /* ------------------------------------------------------------------ answers */
 
-static void send_answer(int control, procd_script_verdict verdict, pid_t pid, const char *why, const int *fds, int n)
+static void send_answer(int control, procd_script_verdict verdict, pid_t pid, const char *why)
 {
     procd_script_answer_message answer = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, (uint16_t)verdict, (int32_t)pid, "" };
 
     snprintf(answer.why, sizeof(answer.why), "%s", why);
-    (void)procd_script_answer_send(control, &answer, fds, n); /* who has left meanwhile is seen by the end of control */
+    (void)procd_script_answer_send(control, &answer); /* who has left meanwhile is seen by the end of control */
 }
 
-void script_refuse(const group *g, int control, procd_script_verdict verdict, const char *path, const char *why)
+void script_refuse(const group *g, int control, procd_script_fds *fds, procd_script_verdict verdict, const char *path,
+                   const char *why)
 {
     if (g) {
         manager_log(verdict == PROCD_SCRIPT_MISSING ? LEVEL_INFO : LEVEL_ERROR, g, "PRD0610: group %s: %.300s: %s",
                     g->name, path, why);
     }
-    send_answer(control, verdict, 0, why, NULL, 0);
+    send_answer(control, verdict, 0, why);
+    procd_script_close(fds);
     close(control);
 }
 
 /* ------------------------------------------------------------------ pipes */
 
-typedef struct pipes {
-    int in[2], out[2], log[2];
-} pipes;
-
-static void close_pair(int pair[2])
+/* They were made by whoever asked, so nothing but a pipe is taken, and no file that is a pipe is given away. The script's
+ * user is to have it so that /dev/stdin and /dev/stdout can be opened.
+ * @return NULL, or what is wrong */
+static const char *take_pipe(int fd, const group *g)
 {
-    for (int i = 0; i < 2; i++) {
-        if (pair[i] != -1) {
-            close(pair[i]);
-            pair[i] = -1;
-        }
+    struct statfs of;
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode)) {
+        return "what came for its input or output is no pipe";
     }
+    if (!g->cgi->as_root || st.st_uid == g->id.uid) {
+        return NULL;
+    }
+    return fstatfs(fd, &of) == 0 && of.f_type == PIPEFS_MAGIC && fchown(fd, g->id.uid, (gid_t)-1) == 0
+               ? NULL
+               : "its pipes cannot be given to its user";
 }
 
-/* `ours` is the end that must not block; the other one is given to the script's user, so that /dev/stdin and /dev/stdout
- * can be opened. */
-static int make_pipe(int pair[2], int ours, const group *g)
+static const char *take_pipes(const procd_script_fds *fds, const group *g)
 {
-    if (pipe2(pair, O_CLOEXEC) != 0) {
-        pair[0] = pair[1] = -1;
-        return -1;
-    }
-    fcntl(pair[ours], F_SETFL, O_NONBLOCK);
-    if (g->cgi->as_root && fchown(pair[1 - ours], g->id.uid, (gid_t)-1) != 0) {
-        return -1;
-    }
-    return 0;
-}
+    const char *why = take_pipe(fds->out, g);
 
-static int make_pipes(pipes *p, const group *g, int has_body)
-{
-    memset(p, -1, sizeof(*p));
-    if ((!has_body || make_pipe(p->in, 1, g) == 0) && make_pipe(p->out, 0, g) == 0
-        && log_pipe(&p->log[0], &p->log[1], g->cgi->as_root ? g->id.uid : (uid_t)-1) == 0) {
-        return 0;
-    }
-    close_pair(p->in);
-    close_pair(p->out);
-    return -1;
+    return why || fds->in == -1 ? why : take_pipe(fds->in, g);
 }
 
 /* ------------------------------------------------------------------ arguments and environment */
@@ -256,88 +244,86 @@ static char *host_of(const procd_script *s)
     return NULL;
 }
 
-static int run(script *s, launch *l, pipes *p, int cgroup_fd, const script_order *order)
+/* @return NULL, or what could not be done, with errno */
+static const char *run(script *s, launch *l, int cgroup_fd, script_order *order)
 {
-    int fds[2] = { p->out[0], p->in[1] };
+    const group *g = s->group;
+    int log_reader;
     pid_t pid;
 
-    l->in = p->in[0];
-    l->out = p->out[1];
-    l->log = p->log[1];
-    l->cgroup = cgroup_fd;
-    s->log.host = s->group->def->log_by_host ? host_of(order->strings) : NULL;
-    pid = launch_run(l);
-    close(p->out[1]);
-    close(p->log[1]);
-    p->out[1] = p->log[1] = -1;
-    if (pid == -1) {
-        return -1;
+    if (log_pipe(&log_reader, &l->log, g->cgi->as_root ? g->id.uid : (uid_t)-1) != 0) {
+        return "cannot make its pipes";
     }
-    send_answer(order->control, PROCD_SCRIPT_STARTED, pid, "", fds, order->has_body ? 2 : 1);
-    script_begin(s, pid, l, order->control, p->log[0]);
-    p->log[0] = -1;
-    return 0;
+    l->in = order->fds.in;
+    l->out = order->fds.out;
+    l->cgroup = cgroup_fd;
+    s->log.host = g->def->log_by_host ? host_of(order->strings) : NULL;
+    pid = launch_run(l);
+    close(l->log);
+    if (pid == -1) {
+        close(log_reader);
+        return "cannot fork";
+    }
+    send_answer(order->control, PROCD_SCRIPT_STARTED, pid, "");
+    procd_script_close(&order->fds);
+    script_begin(s, pid, l, order->control, log_reader);
+    return NULL;
 }
 
-static void no_room(const group *g, const script_order *order, const char *what)
+static void no_room(const group *g, script_order *order, const char *what)
 {
     char why[160];
 
     snprintf(why, sizeof(why), "%s: %s", what, strerror(errno));
-    script_refuse(g, order->control, PROCD_SCRIPT_BUSY, order->strings->path, why);
+    script_refuse(g, order->control, &order->fds, PROCD_SCRIPT_BUSY, order->strings->path, why);
 }
 
-static void start_in_cgroup(group *g, const script_order *order, const script_file *file, int cgroup_fd)
+static void start_in_cgroup(group *g, script_order *order, const script_file *file, int cgroup_fd)
 {
     int too_large;
     launch *l = prepare(g, order, file, &too_large);
+    const char *failed = "no place for one more process";
     script *s;
-    pipes p;
 
     if (!l) {
-        script_refuse(g, order->control, too_large ? PROCD_SCRIPT_TOO_LARGE : PROCD_SCRIPT_BUSY, order->strings->path,
+        script_refuse(g, order->control, &order->fds, too_large ? PROCD_SCRIPT_TOO_LARGE : PROCD_SCRIPT_BUSY,
+                      order->strings->path,
                       too_large ? "its environment and arguments are more than exec takes" : "no memory");
         return;
     }
     s = script_create(g);
-    if (!s || make_pipes(&p, g, order->has_body) != 0) {
-        no_room(g, order, s ? "cannot make its pipes" : "no place for one more process");
+    if (s && !(failed = run(s, l, cgroup_fd, order))) {
+        return;
     }
-    else {
-        if (run(s, l, &p, cgroup_fd, order) == 0) {
-            s = NULL;
-            l = NULL;
-        }
-        else {
-            no_room(g, order, "cannot fork");
-        }
-        close_pair(p.in);
-        close_pair(p.out);
-        close_pair(p.log);
-    }
+    no_room(g, order, failed);
     if (s) {
         script_free(s);
     }
     launch_give(l);
 }
 
-void script_start(group *g, const script_order *order)
+void script_start(group *g, script_order *order)
 {
     script_rules rules;
     script_file file;
     char why[200];
     procd_script_verdict verdict;
+    const char *wrong;
     int cgroup_fd;
 
     script_rules_of(g, &rules);
     verdict = script_check(&rules, order->strings->path, &file, why, sizeof(why));
+    if (verdict == PROCD_SCRIPT_STARTED && (wrong = take_pipes(&order->fds, g))) {
+        verdict = PROCD_SCRIPT_FORBIDDEN;
+        snprintf(why, sizeof(why), "%s", wrong);
+    }
     if (verdict != PROCD_SCRIPT_STARTED) {
-        script_refuse(g, order->control, verdict, order->strings->path, why);
+        script_refuse(g, order->control, &order->fds, verdict, order->strings->path, why);
         return;
     }
     cgroup_fd = cgroup_open(g, why, sizeof(why));
     if (cgroup_fd == -1) {
-        script_refuse(g, order->control, PROCD_SCRIPT_BUSY, order->strings->path, why);
+        script_refuse(g, order->control, &order->fds, PROCD_SCRIPT_BUSY, order->strings->path, why);
         return;
     }
     start_in_cgroup(g, order, &file, cgroup_fd);

@@ -3,7 +3,7 @@
  * one (which needs root) and asks for what it likes. Prints the manager's verdict for each path that was given, and
  * what the script wrote.
  *
- *     script_forger PID GROUP-ROW [-e NAME=VALUE] PATH ...      PATH "!" sends rubbish instead
+ *     script_forger PID GROUP-ROW [-e NAME=VALUE] [-s] PATH ...      PATH "!" sends rubbish instead
  *     script_forger PID GROUP-ROW -l HOST TEXT ...              lines of applications, HOST "!" sends rubbish */
 #include "procd_wire.h"
 
@@ -75,32 +75,38 @@ static void send_rubbish(int door)
     puts("rubbish sent");
 }
 
-static void ask(int door, uint32_t group, const char *path, const char *pair)
+static void ask(int door, uint32_t group, const char *path, const char *pair, int is_socket)
 {
     procd_script_head head = { .group = group, .n_env = pair ? 1 : 0 };
     procd_script_answer_message answer;
     char strings[8192];
-    int control = procd_door_knock(door), fds[2], n;
+    int control = procd_door_knock(door), out[2], n;
+    procd_script_fds fds;
     struct pollfd p;
 
     n = snprintf(strings, sizeof(strings), "%s%c%s", path, 0, pair ? pair : "") + (pair ? 1 : 0);
-    if (procd_script_send(control, &head, strings, (size_t)n) != 0) {
+    if ((is_socket ? socketpair(AF_UNIX, SOCK_STREAM, 0, out) : pipe(out)) != 0) {
+        return;
+    }
+    fds = (procd_script_fds){ out[1], -1 };
+    n = procd_script_send(control, &head, strings, (size_t)n, &fds);
+    procd_script_close(&fds);
+    if (n != 0) {
         printf("%s: not sent\n", path);
         return;
     }
     p = (struct pollfd){ control, POLLIN, 0 };
-    if (poll(&p, 1, 5000) != 1 || procd_script_answer_receive(control, &answer, fds) != 1) {
+    if (poll(&p, 1, 5000) != 1 || procd_script_answer_receive(control, &answer) != 1) {
         printf("%s: no answer\n", path);
     }
     else {
         printf("%s: verdict %d %s\n", path, answer.verdict, answer.why);
-        if (fds[0] != -1) {
-            print_output(fds[0]);
-        }
+        print_output(out[0]);
     }
     fflush(stdout);
     send(control, "d", 1, MSG_NOSIGNAL);
     close(control);
+    close(out[0]);
 }
 
 static void pass_on(int channel, uint32_t group, const char *host, const char *text)
@@ -131,6 +137,7 @@ int main(int argc, char **argv)
     int lines = argc > 3 && strcmp(argv[3], "-l") == 0;
     int door = argc > 3 ? find_door(atoi(argv[1]), lines) : -1;
     const char *pair = NULL;
+    int is_socket = 0;
 
     if (door == -1) {
         puts("no door");
@@ -144,11 +151,14 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "-e") == 0 && i + 1 < argc) {
             pair = argv[++i];
         }
+        else if (strcmp(argv[i], "-s") == 0) {
+            is_socket = 1;
+        }
         else if (strcmp(argv[i], "!") == 0) {
             send_rubbish(door);
         }
         else {
-            ask(door, (uint32_t)atoi(argv[2]), argv[i], pair);
+            ask(door, (uint32_t)atoi(argv[2]), argv[i], pair, is_socket);
         }
     }
     return 0;

@@ -67,25 +67,29 @@ static void as_script(int fd)
 {
     static char buf[PROCD_SCRIPT_INLINE];
     procd_script_head head;
+    procd_script_fds fds;
     procd_script s;
     char *bytes;
 
-    if (procd_script_receive(fd, &head, buf, &bytes) == 1) {
+    if (procd_script_receive(fd, &head, buf, &bytes, &fds) == 1) {
+        CHECK(fds.out != -1 && (fds.in == -1) == !(head.flags & PROCD_SCRIPT_BODY));
         procd_script_parse(&s, &head, bytes, head.len);
         if (bytes != buf) {
             free(bytes);
         }
+        procd_script_close(&fds);
+    }
+    else {
+        CHECK(fds.out == -1 && fds.in == -1);
     }
 }
 
 static void as_answer(int fd)
 {
     procd_script_answer_message answer;
-    int fds[2], rv = procd_script_answer_receive(fd, &answer, fds);
+    int rv = procd_script_answer_receive(fd, &answer);
 
-    CHECK(rv == 1 || (fds[0] == -1 && fds[1] == -1));
     CHECK(rv != 1 || memchr(answer.why, '\0', sizeof(answer.why)));
-    close_all(fds, (fds[0] != -1) + (fds[1] != -1));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

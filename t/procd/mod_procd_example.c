@@ -198,19 +198,19 @@ static int pass_output(request_rec *r, int fd)
     return rc != OK ? rc : ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS ? OK : AP_FILTER_ERROR;
 }
 
-static int run(request_rec *r, int control)
+static int run(request_rec *r, procd_script_pipes *pipes, int control)
 {
-    procd_script_pipes pipes = { .size = sizeof(pipes) };
     struct pollfd pfd = { .fd = control, .events = POLLIN };
 
-    if (poll(&pfd, 1, 10000) != 1 || script_answer(control, &pipes) != APR_SUCCESS) {
+    if (poll(&pfd, 1, 10000) != 1 || script_answer(control, pipes) != APR_SUCCESS) {
+        close(pipes->out);
         return HTTP_GATEWAY_TIME_OUT;
     }
-    if (pipes.in != -1) {
-        close(pipes.in);
+    if (pipes->result == PROCD_SCRIPT_RUNS) {
+        return pass_output(r, pipes->out);
     }
-    switch (pipes.result) {
-    case PROCD_SCRIPT_RUNS: return pass_output(r, pipes.out);
+    close(pipes->out);
+    switch (pipes->result) {
     case PROCD_SCRIPT_NOT_FOUND: return HTTP_NOT_FOUND;
     case PROCD_SCRIPT_REFUSED: return HTTP_FORBIDDEN;
     default: return HTTP_SERVICE_UNAVAILABLE;
@@ -220,6 +220,7 @@ static int run(request_rec *r, int control)
 static int serve_script(request_rec *r, procd_group *g)
 {
     procd_script_order order = { .size = sizeof(order) };
+    procd_script_pipes pipes = { .size = sizeof(pipes) };
     procd_lease lease = { .size = sizeof(lease) };
     int control, rc;
 
@@ -229,8 +230,8 @@ static int serve_script(request_rec *r, procd_group *g)
     if (take_in_time(g, &lease) != APR_SUCCESS) {
         return refuse(r, g);
     }
-    if (script_ask(g, &order, &control) == APR_SUCCESS) {
-        rc = run(r, control);
+    if (script_ask(g, &order, &pipes, &control) == APR_SUCCESS) {
+        rc = run(r, &pipes, control);
         script_end(control, rc == OK);
     }
     else {

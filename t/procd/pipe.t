@@ -117,6 +117,7 @@ like forge($row{own}, "$cgi/env"), qr/verdict 0.*uid=$www[2]/s, 'another group r
 like forge(77, "$cgi/env"), qr/verdict 2 not a group/, 'a group that is not there';
 like forge(4_000_000_000, "$cgi/env"), qr/verdict 2 not a group/, 'nor can be';
 like forge($row{cgi}, 'env', ''), qr/verdict 2 .*not absolute.*verdict 2/s, 'a path that is none';
+like forge($row{cgi}, '-s', "$cgi/env"), qr/verdict 2 .*no pipe/, 'output that is no pipe';
 like forge($row{cgi}, '!', "$cgi/env"), qr/rubbish sent.*verdict 0/s, 'rubbish does no harm';
 is $s->get('/cgi/env')->{status}, 200, 'and the manager still works';
 $s->stop;

@@ -134,6 +134,23 @@ go();
 is wait_background($slow), 'slow one', 'which finishes';
 waits(sub { ProxyCore::Groups::status($s, 'long')->{processes} == 0 }, 8, 'until it ended');
 
+# One that the manager has heard and not begun, since both processes live on: its end is no answer.
+stay();
+$s->get('/two/lives-on') for 1 .. 2;
+my %lost = map { my $c = $s->connect; $c->send($_); ($_ => $c) } "GET /two/quick HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "POST /two/quick HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
+waits(sub { ProxyCore::Groups::status($s, 'two')->{busy} == 2 }, 10, 'two requests wait with the manager');
+$manager = $s->manager;
+kill 'KILL', $manager;
+waits(sub { my $pid = $s->manager; $pid && $pid != $manager }, 20, 'which is replaced');
+go();
+for my $request (sort keys %lost) {
+    my ($method) = $request =~ /^(\w+)/;
+    my $res = $lost{$request}->read_response;
+    is $res->{status}, $method eq 'GET' ? 200 : 502, "$method: " . ($method eq 'GET' ? 'asked again' : 'may have begun, so it is not asked again');
+}
+stay();
+
 $c = $s->connect;
 $c->send("GET /long/sleep HTTP/1.1\r\nHost: localhost\r\n\r\n");
 $pid = pid_of('sleep');

@@ -115,9 +115,28 @@ static int teardown(void **state)
     return 0;
 }
 
+static int next_fd(void)
+{
+    int fd = dup(1);
+
+    close(fd);
+    return fd;
+}
+
 static int receive(pair *p, procd_script_head *head, char *buf, char **bytes)
 {
-    return procd_script_receive(p->fd[1], head, buf, bytes);
+    procd_script_fds fds;
+    int rv = procd_script_receive(p->fd[1], head, buf, bytes, &fds);
+
+    if (rv == 1) {
+        assert_true(fds.out > 1);
+        assert_int_equal(fds.in == -1, !(head->flags & PROCD_SCRIPT_BODY));
+    }
+    else {
+        assert_true(fds.out == -1 && fds.in == -1);
+    }
+    procd_script_close(&fds);
+    return rv;
 }
 
 /* Short ones in the message, long ones in a memfd; both come as they were sent. */
@@ -128,29 +147,34 @@ static void what_arrives(void **state)
 
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         procd_script_head head = { .group = 7 }, got;
+        procd_script_fds fds = { 1, i % 2 ? 0 : -1 };
         char *sent = malloc(lengths[i]), *bytes;
+        int before = next_fd();
 
         memset(sent, 'y', lengths[i]);
-        if (procd_script_send(((pair *)*state)->fd[0], &head, sent, lengths[i]) != 0) {
+        if (procd_script_send(((pair *)*state)->fd[0], &head, sent, lengths[i], &fds) != 0) {
             fail_msg("%zu: %s", lengths[i], strerror(errno));
         }
         assert_int_equal(receive(*state, &got, buf, &bytes), 1);
         assert_int_equal(got.group, 7);
         assert_int_equal(got.len, lengths[i]);
         assert_memory_equal(bytes, sent, lengths[i]);
+        assert_int_equal(got.flags, i % 2 ? PROCD_SCRIPT_BODY : 0);
         if (bytes != buf) {
             free(bytes);
         }
         free(sent);
+        assert_int_equal(next_fd(), before);
     }
 }
 
 static void what_is_not_sent(void **state)
 {
     procd_script_head head = { .group = 7 };
+    procd_script_fds fds = { 1, -1 };
     char *big = calloc(1, PROCD_SCRIPT_MAX + 1);
 
-    assert_int_equal(procd_script_send(((pair *)*state)->fd[0], &head, big, PROCD_SCRIPT_MAX + 1), -1);
+    assert_int_equal(procd_script_send(((pair *)*state)->fd[0], &head, big, PROCD_SCRIPT_MAX + 1, &fds), -1);
     assert_int_equal(errno, E2BIG);
     free(big);
 }
@@ -161,30 +185,24 @@ static void what_a_forger_sends(void **state)
     static char buf[PROCD_SCRIPT_INLINE];
     procd_script_head head = head_of(0, 0, 5), got;
     struct iovec iov = { &head, sizeof(head) };
-    int fds[3] = { memfd_create("t", MFD_ALLOW_SEALING), 1, 1 };
+    int memfd = memfd_create("t", MFD_ALLOW_SEALING), fds[5] = { 1, memfd, memfd, 1, 1 }, before = next_fd();
     pair *p = *state;
     char *bytes;
 
-    assert_int_equal(write(fds[0], "/x\0\0", 5), 5);
-    for (int n = 0; n <= 3; n++) { /* no strings, not sealed, too many */
-        assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds, n), sizeof(head));
+    assert_int_equal(write(memfd, "/x\0\0", 5), 5);
+    for (int n = 0; n <= 9; n++) { /* none, no strings, not sealed, too many; without and with a body */
+        head.flags = n > 4 ? PROCD_SCRIPT_BODY : 0;
+        assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds, n % 5), sizeof(head));
         assert_int_equal(receive(p, &got, buf, &bytes), -1);
         assert_int_equal(errno, EPROTO);
+        assert_int_equal(next_fd(), before);
     }
-    close(fds[0]);
+    close(memfd);
     iov.iov_len = 4;
-    assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds + 1, 1), 4);
+    assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds, 1), 4);
     assert_int_equal(receive(p, &got, buf, &bytes), -1);
     assert_int_equal(receive(p, &got, buf, &bytes), -1);
     assert_int_equal(errno, EAGAIN);
-}
-
-static int next_fd(void)
-{
-    int fd = dup(1);
-
-    close(fd);
-    return fd;
 }
 
 /* A message of no bytes reads like the end, and can bring descriptors all the same: none may stay behind. */
@@ -207,27 +225,29 @@ static void nothing_with_descriptors(void **state)
 static void the_answer(void **state)
 {
     procd_script_answer_message sent = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, PROCD_SCRIPT_STARTED, 77, "" }, got;
-    int fds[2] = { 0, 1 }, received[2];
+    struct iovec iov = { &sent, sizeof(sent) };
+    int fds[2] = { 0, 1 }, before = next_fd();
     pair *p = *state;
 
-    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), -1);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got), -1);
     assert_int_equal(errno, EAGAIN);
-    assert_int_equal(procd_script_answer_send(p->fd[0], &sent, fds, 1), 0);
-    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), 1);
+    assert_int_equal(procd_script_answer_send(p->fd[0], &sent), 0);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got), 1);
     assert_int_equal(got.pid, 77);
-    assert_true(received[0] > 1 && received[1] == -1);
-    close(received[0]);
     sent.verdict = PROCD_SCRIPT_MISSING;
     strcpy(sent.why, "no such file");
-    assert_int_equal(procd_script_answer_send(p->fd[0], &sent, NULL, 0), 0);
-    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), 1);
+    assert_int_equal(procd_script_answer_send(p->fd[0], &sent), 0);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got), 1);
     assert_string_equal(got.why, "no such file");
-    sent.verdict = PROCD_SCRIPT_STARTED; /* without a descriptor */
-    assert_int_equal(procd_script_answer_send(p->fd[0], &sent, NULL, 0), 0);
-    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), -1);
+    assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, fds, 2), sizeof(sent)); /* with descriptors */
+    (void)procd_script_answer_receive(p->fd[1], &got);
+    assert_int_equal(next_fd(), before);
+    iov.iov_len = sizeof(sent) - 1;
+    assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, NULL, 0), sizeof(sent) - 1);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got), -1);
     assert_int_equal(errno, EPROTO);
     shutdown(p->fd[0], SHUT_RDWR);
-    assert_int_equal(procd_script_answer_receive(p->fd[1], &got, received), 0);
+    assert_int_equal(procd_script_answer_receive(p->fd[1], &got), 0);
 }
 
 int main(void)
