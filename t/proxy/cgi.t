@@ -2,7 +2,7 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
 # CGI through both modules: what a script is told, what becomes of what it says, both directions at once, how it ends.
-# F23 F25 P2 P3 P7
+# F23 P2 P3 P7
 use strict;
 use warnings;
 use FindBin;

@@ -3,7 +3,7 @@
 #
 # The same requests and answers over every protocol: the outcome is the same. (Response heads: core-heads.t; answers that
 # were cut: core-truncated.t, for every MPM and front.)
-# F1 F2 F23 F24
+# F1 F2 F23 F24 F25
 use strict;
 use warnings;
 use FindBin;
@@ -14,7 +14,7 @@ use ProxyCore::Backend;
 use ProxyCore::Client;
 use ProxyCore::Gateway qw(take answer protocol);
 use ProxyCore::Server;
-use ProxyCore::Util qw(now work_dir poll_until);
+use ProxyCore::Util qw(build_dir run_capture now work_dir poll_until);
 
 my @kinds = qw(http fcgi scgi uwsgi);
 my %backend = map { $_ => ProxyCore::Backend->new($_ eq 'scgi' ? () : (unix => work_dir() . "/run/$_.sock")) } @kinds;
@@ -135,6 +135,15 @@ for my $kind (@kinds) {
     is $s->get("/$kind/x")->{status}, 503, "$kind: nothing listens: 503";
 }
 $s->stop;
+
+# Codecs and balancers make no system call: what they take of others are their own rooms, strings and memory (F25).
+SKIP: {
+    my @objects = glob build_dir() . '/obj/mod_proxy_core/{protocols,balancers}/*.o';
+    skip 'not built here', 1 if @objects < 10;
+    my ($names) = run_capture('nm', '-u', @objects);
+    my $fine = qr/^(?:pc_|_*(?:asan|ubsan|sanitizer)_|__stack_chk|__\w+_chk$|mem\w+$|str\w+$|apr_p?(?:snprintf|sprintf|alloc|calloc|str\w+)$|ap_register_provider$|log$)/;
+    is join(' ', sort grep { !/$fine/ } $names =~ /^\s+U (\S+)$/mg), '', 'codecs and balancers call nothing of the system, of httpd or of its requests';
+}
 
 # Unknown protocols name the known ones (F2).
 my ($out, $rc) = ProxyCore::Server->new(name => 'bad', conf => "<ProxyCore x>\nProxyCoreProtocol foo\nProxyCoreBackend 127.0.0.1:1\n</ProxyCore>\n")->config_test;
