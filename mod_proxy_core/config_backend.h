@@ -1,8 +1,8 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file  config_backend.h
- * @brief Addresses and the keys behind them, as ProxyCoreBackend and the short forms have them. Needs APR only; no name
- *        is resolved here.
+ * @brief Addresses and the keys behind them, as ProxyCoreBackend and the short forms have them. Needs APR only; names are
+ *        looked up in config_resolve.c and nowhere else.
  */
 #ifndef PC_CONFIG_BACKEND_H
 #define PC_CONFIG_BACKEND_H
@@ -32,5 +32,10 @@ const char *pc_backend_parse(apr_pool_t *p, int argc, char *const argv[], pc_bac
 
 /** Split scheme://address. @return 1: it is one (*scheme in p, *address points into text) */
 int pc_inline_split(apr_pool_t *p, const char *text, const char **scheme, const char **address);
+
+/** config_resolve.c: add to out what is asked when written is; a host name is one for each of its addresses.
+ *  @return NULL, or what is wrong */
+const char *pc_backend_resolve(apr_pool_t *p, apr_pool_t *ptemp, const pc_pool_conf *pool,
+                               const pc_backend_conf *written, apr_array_header_t *out);
 
 #endif /* PC_CONFIG_BACKEND_H */

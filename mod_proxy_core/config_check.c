@@ -24,20 +24,16 @@
 
 #include "apr_cstr.h"
 #include "apr_hash.h"
-#include "apr_network_io.h"
 #include "apr_strings.h"
 #include "http_config.h"
 #include "http_log.h"
 #include "util_cfgtree.h"
 
-#include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 
 APLOG_USE_MODULE(proxy_core);
 
 #define HANDLER_PREFIX "proxy-core:"
-#define MOST_ADDRESSES 64 /* of one host name */
 
 typedef struct check {
     apr_pool_t *pconf;
@@ -179,7 +175,7 @@ static void collect_spawn(check *c, server_rec *s, const ap_directive_t *node)
     }
 }
 
-/* ------------------------------------------------------------------ backends get their addresses */
+/* ------------------------------------------------------------------ pools get their backends */
 
 /** "a, b": what an administrator may name. */
 static const char *names_in(apr_pool_t *p, apr_hash_t *names)
@@ -215,117 +211,16 @@ static void check_group(check *c, const pc_pool_conf *pool, const char *group)
     }
 }
 
-static int compare_addr(const void *a, const void *b)
-{
-    const pc_addr *x = a, *y = b;
-
-    return x->len != y->len ? (x->len > y->len ? 1 : -1) : memcmp(&x->u, &y->u, x->len);
-}
-
-/** All addresses of a host name, sorted, so that names made from their order survive a restart.
- *  @return how many, 0 after complaining */
-static int resolve(check *c, const pc_pool_conf *pool, const char *host, apr_port_t port, pc_addr *out)
-{
-    apr_sockaddr_t *sa = NULL;
-    apr_status_t rv = apr_sockaddr_info_get(&sa, host, APR_UNSPEC, port, 0, c->ptemp);
-    int n = 0, kept = 0;
-
-    if (rv != APR_SUCCESS) {
-        char why[120];
-
-        complain(c, pool_label(c, pool), "ProxyCoreBackend %s: the name cannot be looked up: %s", host,
-                 apr_strerror(rv, why, sizeof(why)));
-        return 0;
-    }
-    for (; sa && n < MOST_ADDRESSES; sa = sa->next) {
-        pc_addr *a = &out[n];
-
-        memset(a, 0, sizeof(*a));
-        if (sa->salen > sizeof(a->u)) {
-            continue;
-        }
-        memcpy(&a->u, &sa->sa, sa->salen);
-        a->len = sa->salen;
-        pc_address_set_port(a, port);
-        ++n;
-    }
-    qsort(out, (size_t)n, sizeof(*out), compare_addr);
-    for (int i = 0; i < n; ++i) {
-        if (!kept || compare_addr(&out[kept - 1], &out[i])) {
-            out[kept++] = out[i];
-        }
-    }
-    return kept;
-}
-
-static const char *addr_text(apr_pool_t *p, const pc_addr *a)
-{
-    char text[INET6_ADDRSTRLEN] = "?";
-
-    inet_ntop(a->u.sa.sa_family, a->u.sa.sa_family == AF_INET ? (const void *)&a->u.in.sin_addr : &a->u.in6.sin6_addr,
-              text, sizeof(text));
-    return apr_pstrdup(p, text);
-}
-
-/** A host name becomes a backend for each address. */
-static void expand_name(check *c, pc_pool_conf *pool, const pc_backend_conf *b, const char *host, apr_port_t port,
-                        apr_array_header_t *out)
-{
-    pc_addr addrs[MOST_ADDRESSES];
-    int n = resolve(c, pool, host, port, addrs);
-
-    for (int i = 0; i < n; ++i) {
-        pc_backend_conf *one = apr_array_push(out);
-
-        *one = *b;
-        one->addr = addrs[i];
-        if (!b->name) {
-            one->name = apr_psprintf(c->pconf, "%s:%d@%s", host, port, addr_text(c->ptemp, &addrs[i]));
-        }
-        else if (n > 1) {
-            one->name = apr_psprintf(c->pconf, "%s-%d", b->name, i + 1);
-        }
-    }
-}
-
 static void finish_backend(check *c, pc_pool_conf *pool, const pc_backend_conf *written, apr_array_header_t *out)
 {
-    pc_backend_conf b = *written;
-    pc_address a;
-    const char *end = strrchr(b.text, ':');
-    apr_port_t port;
+    const char *wrong;
 
-    if (pc_address_parse(c->pconf, b.text, &a)) {
-        return; /* was parsed before, so this does not happen */
+    if (written->kind == PC_BACKEND_SPAWN) {
+        check_group(c, pool, written->spawn);
     }
-    b.host = "localhost";
-    b.tls_name = a.kind == PC_ADDR_NAME ? a.name : a.kind == PC_ADDR_IP ? addr_text(c->pconf, &a.addr) : NULL;
-    if (a.kind == PC_ADDR_SPAWN) {
-        check_group(c, pool, a.name);
+    if ((wrong = pc_backend_resolve(c->pconf, c->ptemp, pool, written, out))) {
+        complain(c, pool_label(c, pool), "%s", wrong);
     }
-    else if (a.kind != PC_ADDR_UNIX) {
-        port = a.port ? a.port : pool->codec->default_port;
-        if (!port) {
-            complain(c, pool_label(c, pool), "ProxyCoreBackend %s needs a port, since %s has no usual one: %s:PORT",
-                     b.text, pool->codec->name, b.text);
-            return;
-        }
-        pc_address_set_port(&b.addr, port);
-        b.host = !a.port || port != pool->codec->default_port
-                     ? b.text
-                     : apr_pstrmemdup(c->pconf, b.text, (apr_size_t)(end - b.text));
-        if (a.kind == PC_ADDR_NAME) {
-            expand_name(c, pool, &b, a.name, port, out);
-            return;
-        }
-        if (!b.name && !a.port) {
-            b.name = apr_psprintf(c->pconf, "%s:%d", b.text, port);
-        }
-    }
-    if (!b.name) {
-        b.name = b.text;
-    }
-    APR_ARRAY_PUSH(out, pc_backend_conf) = b;
 }
 
 static void check_backends(check *c, const pc_pool_conf *pool)

@@ -1,11 +1,12 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file  pool_priv.h
- * @brief What cells.c, queue.c, wake.c and pool.c share. Nothing here calls httpd: pool.c does.
+ * @brief What pool_make.c, choose.c, cells.c, queue.c, wake.c and pool.c share. Nothing here calls httpd: pool.c does.
  */
 #ifndef PC_POOL_PRIV_H
 #define PC_POOL_PRIV_H
 
+#include "clock.h"
 #include "pool.h"
 #include "segment.h"
 
@@ -72,7 +73,7 @@ struct pc_waiter {
     pc_waiter *next; /* in pc_serve()'s list */
 };
 
-/* ------------------------------------------------------------------ cells.c */
+/* ------------------------------------------------------------------ pool_make.c */
 
 /** A new context over a segment. */
 pc_ctx *pc_ctx_make(apr_pool_t *p, const pc_seg *seg, apr_uint32_t gen);
@@ -81,8 +82,8 @@ pc_pool *pc_ctx_add(pc_ctx *ctx, apr_pool_t *p, pc_registry *reg, const char *ke
                     const char **why);
 /** In the child: claim a row. */
 apr_status_t pc_ctx_child(pc_ctx *ctx, pid_t pid);
-/** CLOCK_MONOTONIC in microseconds. */
-apr_time_t pc_now(void);
+
+/* ------------------------------------------------------------------ choose.c */
 
 /** Choose and count. The pool's lock is held. */
 apr_status_t pc_choose(pc_pool *pool, const pc_choice *choice, pc_lease *lease, pc_refusal *refusal);

@@ -476,34 +476,13 @@ static void http_eof(void *state, pc_event *ev)
     }
 }
 
-const pc_codec pc_http_codec = {
-    .size = sizeof(pc_codec),
-    .name = "http",
-    .flags = PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_UPGRADE,
-    .default_port = 80,
-    .state_size = sizeof(http_state),
-    .start = http_start,
-    .head = http_head,
-    .frame = http_frame,
-    .finish = http_finish,
-    .abort = http_abort,
-    .decode = http_decode,
-    .eof = http_eof,
-    .trailers = http_trailers,
-};
+#define BOTH_FLAGS (PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_UPGRADE)
+#define BOTH_FUNCTIONS \
+    .size = sizeof(pc_codec), .state_size = sizeof(http_state), .start = http_start, .head = http_head, \
+    .frame = http_frame, .finish = http_finish, .abort = http_abort, .decode = http_decode, .eof = http_eof, \
+    .trailers = http_trailers
 
+const pc_codec pc_http_codec = { .name = "http", .flags = BOTH_FLAGS, .default_port = 80, BOTH_FUNCTIONS };
 const pc_codec pc_https_codec = {
-    .size = sizeof(pc_codec),
-    .name = "https",
-    .flags = PC_CODEC_CHUNKS | PC_CODEC_KEEP | PC_CODEC_EXPECT | PC_CODEC_TLS | PC_CODEC_UPGRADE,
-    .default_port = 443,
-    .state_size = sizeof(http_state),
-    .start = http_start,
-    .head = http_head,
-    .frame = http_frame,
-    .finish = http_finish,
-    .abort = http_abort,
-    .decode = http_decode,
-    .eof = http_eof,
-    .trailers = http_trailers,
+    .name = "https", .flags = BOTH_FLAGS | PC_CODEC_TLS, .default_port = 443, BOTH_FUNCTIONS
 };

@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_proxy_core/segment.c mod_proxy_core/line.c mod_proxy_core/rows.c mod_proxy_core/cells.c mod_proxy_core/queue.c mod_proxy_core/wake.c mod_proxy_core/balancers/round_robin.c mod_proxy_core/balancers/least_requests.c mod_proxy_core/balancers/random.c mod_proxy_core/balancers/first.c */
+/* sources: mod_proxy_core/segment.c mod_proxy_core/line.c mod_proxy_core/rows.c mod_proxy_core/pool_make.c mod_proxy_core/choose.c mod_proxy_core/cells.c mod_proxy_core/queue.c mod_proxy_core/wake.c mod_proxy_core/balancers/round_robin.c mod_proxy_core/balancers/least_requests.c mod_proxy_core/balancers/random.c mod_proxy_core/balancers/first.c */
 /* libs: -lpthread */
 /* Choice, counts, rests and probes, in one process with a clock of its own. */
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_proxy_core/segment.c mod_proxy_core/line.c mod_proxy_core/rows.c mod_proxy_core/queue.c mod_proxy_core/wake.c mod_proxy_core/balancers/round_robin.c mod_proxy_core/balancers/least_requests.c */
+/* sources: mod_proxy_core/segment.c mod_proxy_core/line.c mod_proxy_core/rows.c mod_proxy_core/pool_make.c mod_proxy_core/queue.c mod_proxy_core/wake.c mod_proxy_core/balancers/round_robin.c mod_proxy_core/balancers/least_requests.c */
 /* libs: -lpthread */
 /* The pools' state among several processes: order, bounds, and what a killed one leaves behind. */
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 static _Atomic int die_at;
 static void test_point(void);
 #define PC_TEST_POINT() test_point()
+#include "mod_proxy_core/choose.c"
 #include "mod_proxy_core/cells.c"
 
 #include "pool_hammer.h"
