@@ -46,17 +46,16 @@ static const pc_dir_conf *dir_conf(request_rec *r)
     return ap_get_module_config(r->per_dir_config, &proxy_core_module);
 }
 
-/** Does this ProxyCorePass name an authorizer? */
-static int guards(request_rec *r, const pc_dir_conf *dir)
+/** Does this ProxyCorePass name an authorizer?
+ *  @param some  0: no pool of this server is one by its own block */
+static int guards(request_rec *r, const pc_dir_conf *dir, int some)
 {
-    const pc_server_conf *conf;
     const pc_pool_conf *pool;
 
-    if (dir->guards || !*dir->pass) {
+    if (dir->guards || !some || !*dir->pass) {
         return dir->guards;
     }
-    conf = ap_get_module_config(r->server->module_config, &proxy_core_module);
-    pool = conf->authorizers ? pc_conf_pool(r->server, dir->pass) : NULL;
+    pool = pc_conf_pool(r->server, dir->pass);
     return pool && pool->dir && pool->dir->mode == PC_ROLE_AUTHORIZER;
 }
 
@@ -64,8 +63,9 @@ static int guards(request_rec *r, const pc_dir_conf *dir)
 static const pc_dir_conf *find_pass(request_rec *r, pc_pass_kind kind)
 {
     const pc_dir_conf *dir = dir_conf(r);
+    const pc_server_conf *conf = ap_get_module_config(r->server->module_config, &proxy_core_module);
 
-    while (dir && dir->pass && guards(r, dir) != (kind == PC_PASS_GUARDS)) {
+    while (dir && dir->pass && guards(r, dir, conf->authorizers) != (kind == PC_PASS_GUARDS)) {
         dir = dir->under;
     }
     return dir && dir->pass ? dir : NULL;

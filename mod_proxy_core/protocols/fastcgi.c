@@ -174,11 +174,21 @@ static void put_params(record_writer *w, const char *bytes, apr_size_t n)
 static void put_pair(record_writer *w, const pc_field *f)
 {
     char lengths[8];
-    apr_size_t n = (apr_size_t)(put_length(put_length(lengths, f->name_len), f->value_len) - lengths);
+    apr_size_t n = length_of_length(f->name_len) + length_of_length(f->value_len);
 
     if (n + f->name_len + f->value_len > RECORD_MAX - record_len(w)) {
         close_record(w);
     }
+    if (n + f->name_len + f->value_len <= RECORD_MAX) {
+        if (!w->record) {
+            open_record(w);
+        }
+        w->p = put_length(put_length(w->p, f->name_len), f->value_len);
+        w->p = (char *)memcpy(w->p, f->name, f->name_len) + f->name_len;
+        w->p = (char *)memcpy(w->p, f->value, f->value_len) + f->value_len;
+        return;
+    }
+    put_length(put_length(lengths, f->name_len), f->value_len);
     put_params(w, lengths, n);
     put_params(w, f->name, f->name_len);
     put_params(w, f->value, f->value_len);
