@@ -4,8 +4,8 @@
  *
  * The event MPM's timed callbacks will not do: in 2.4 one that is the next to come does not shorten the listener's sleep.
  * A timerfd for each parked request works and costs each a descriptor and two system calls; an alarm costs a lock. The
- * thread is woken only when a new alarm is to ring before all others, which for requests with the same timeout is the
- * first one only.
+ * thread is woken only when a new alarm is to ring before it would look by itself, which for requests with the same timeout
+ * is the first one only: it is not told of alarms that are cancelled, and looks when the first of them would have rung.
  */
 #include "clock.h"
 
@@ -21,8 +21,11 @@ static struct {
     pthread_t thread;
     pc_alarm **heap; /* from index 1 */
     unsigned n, room;
+    apr_time_t looks_at; /* when the thread that sleeps will wake by itself */
     int running, stop;
 } the_clock;
+
+#define NEVER APR_INT64_MAX
 
 /* ------------------------------------------------------------------ heap */
 
@@ -119,6 +122,7 @@ static void *clock_main(void *unused)
     while (!the_clock.stop) {
         pc_alarm *a = the_clock.n ? the_clock.heap[1] : NULL;
 
+        the_clock.looks_at = a ? a->when : NEVER;
         if (!a) {
             pthread_cond_wait(&the_clock.cond, &the_clock.lock);
         }
@@ -168,6 +172,7 @@ apr_status_t pc_clock_child_init(apr_pool_t *pchild)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     the_clock.n = 0;
+    the_clock.looks_at = NEVER;
     the_clock.running = the_clock.stop = 0;
     if (pthread_mutex_init(&the_clock.lock, NULL) || pthread_cond_init(&the_clock.cond, &attr)) {
         return APR_ENOMEM;
@@ -191,7 +196,8 @@ int pc_alarm_set(pc_alarm *a, apr_time_t when)
     else {
         a->when = when;
         up(a, ++the_clock.n);
-        if (a->place == 1) {
+        if (when < the_clock.looks_at) {
+            the_clock.looks_at = when; /* it is awake by then */
             pthread_cond_signal(&the_clock.cond);
         }
     }

@@ -15,7 +15,6 @@
 #include "apr_strings.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 
@@ -382,13 +381,6 @@ static const pc_link_ops tls_ops = {
     .stale = tls_stale,
 };
 
-static int become_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    return flags != -1 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != -1;
-}
-
 apr_status_t pc_tls_start(const pc_pool_conf *pool, const pc_lease *lease, pc_link *link)
 {
     const struct sockaddr *peer =
@@ -413,7 +405,7 @@ apr_status_t pc_tls_start(const pc_pool_conf *pool, const pc_lease *lease, pc_li
     }
     link->ops = &tls_ops;
     link->data = t;
-    if (!become_nonblocking(link->fd) || !configure(t, link->fd)) {
+    if (!configure(t, link->fd)) {
         link->why = reason(p, SSL_ERROR_SSL, errno);
         return APR_EGENERAL;
     }

@@ -229,18 +229,26 @@ static pc_link *take_idle(const pc_pool_conf *pool, const pc_lease *lease)
     return link;
 }
 
-static int set_patience(pc_link *link, const struct sockaddr *sa)
+static void now_connected(pc_link *link, const struct sockaddr *sa)
 {
-    struct timeval tv = { 0, (suseconds_t)PC_PATIENCE };
-    int one = 1, flags = fcntl(link->fd, F_GETFL);
+    int one = 1;
 
+    link->connected = 1;
     if (sa->sa_family != AF_UNIX) {
         (void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
-    if (flags == -1 || fcntl(link->fd, F_SETFL, flags & ~O_NONBLOCK) == -1) {
-        return errno;
+}
+
+/* A request that is parked at once never comes here. @return 1: a recv() waits for PC_PATIENCE */
+static int has_patience(pc_link *link)
+{
+    struct timeval tv = { 0, (suseconds_t)PC_PATIENCE };
+
+    if (!link->patient) {
+        link->patient = setsockopt(link->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) == 0
+                        && fcntl(link->fd, F_SETFL, 0) == 0; /* O_NONBLOCK is the only flag it has */
     }
-    return setsockopt(link->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) == -1 ? errno : 0;
+    return link->patient;
 }
 
 static void lease_address(const pc_lease *lease, const struct sockaddr **sa, socklen_t *len)
@@ -268,8 +276,8 @@ apr_status_t pc_link_retry(const pc_lease *lease, pc_link *link)
     if (rc == -1 && errno != EISCONN) {
         return errno == EINPROGRESS ? APR_EINPROGRESS : errno == EAGAIN ? APR_EAGAIN : APR_FROM_OS_ERROR(errno);
     }
-    link->connected = 1;
-    return APR_FROM_OS_ERROR(set_patience(link, sa));
+    now_connected(link, sa);
+    return APR_SUCCESS;
 }
 
 apr_status_t pc_link_get(const pc_pool_conf *pool, const pc_lease *lease, int reuse, pc_link **out)
@@ -327,8 +335,8 @@ apr_status_t pc_link_connected(pc_link *link)
     if (getpeername(link->fd, &peer.sa, &len) == -1) {
         return errno == ENOTCONN ? APR_EINPROGRESS : APR_FROM_OS_ERROR(errno);
     }
-    link->connected = 1;
-    return APR_FROM_OS_ERROR(set_patience(link, &peer.sa));
+    now_connected(link, &peer.sa);
+    return APR_SUCCESS;
 }
 
 ssize_t pc_link_recv(pc_link *link, void *buf, apr_size_t size, int wait)
@@ -339,7 +347,7 @@ ssize_t pc_link_recv(pc_link *link, void *buf, apr_size_t size, int wait)
         return link->ops->recv(link, buf, size, wait);
     }
     do { /* the socket's receive timeout bounds a wait */
-        n = recv(link->fd, buf, size, wait ? 0 : MSG_DONTWAIT);
+        n = recv(link->fd, buf, size, wait && has_patience(link) ? 0 : MSG_DONTWAIT);
     } while (n == -1 && errno == EINTR);
     return n;
 }

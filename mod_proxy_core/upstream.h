@@ -3,9 +3,9 @@
  * @file  upstream.h
  * @brief Connections to backends: the only room that connects, and the child's store of idle connections.
  *
- * A link belongs to one exchange at a time, or to the store. Its descriptor is in blocking mode with a short receive
- * timeout (PC_PATIENCE), so that one recv() can wait for a quick answer without a poll(); whoever must not wait says
- * MSG_DONTWAIT.
+ * A link belongs to one exchange at a time, or to the store. From the first answer that is waited for on, its descriptor is
+ * in blocking mode with a short receive timeout (PC_PATIENCE), so that one recv() can wait for a quick answer without a
+ * poll(); whoever must not wait says MSG_DONTWAIT.
  */
 #ifndef PC_UPSTREAM_H
 #define PC_UPSTREAM_H
@@ -43,6 +43,7 @@ struct pc_link {
     unsigned requests;      /* that were begun on it */
     const char *why;        /* of the last error of the ops, for the log; lives as long as the link */
     unsigned connected : 1;
+    unsigned patient : 1;          /* a recv() without MSG_DONTWAIT waits for PC_PATIENCE */
     unsigned reused : 1;           /* came from the store: may be stale */
     unsigned greeting : 1;         /* connected, and pc_greet() has not come to its end */
     unsigned read_needs_write : 1; /* what stopped recv() is that nothing can be written (TLS) */

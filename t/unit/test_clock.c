@@ -72,6 +72,36 @@ static void earlier_wakes_the_thread(void **state)
     pc_alarm_cancel(&far.alarm);
 }
 
+/* The thread is not told of what is cancelled, and looks when that would have rung: what comes then must not be missed,
+ * neither before that time nor behind it. */
+static void in_place_of_a_cancelled_one(void **state)
+{
+    static const int first[] = { 60000, 60000, 10, 10 }, second[] = { 15, 60000, 25, 5 };
+    bell a[4], b[4], last;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 4; i++) {
+        bell_init(&a[i], 1);
+        bell_init(&b[i], 2);
+        assert_true(pc_alarm_set(&a[i].alarm, pc_now() + first[i] * MSEC));
+        nap(5 * MSEC); /* the thread sleeps until then */
+        pc_alarm_cancel(&a[i].alarm);
+        assert_true(pc_alarm_set(&b[i].alarm, pc_now() + second[i] * MSEC));
+        if (i != 1) {
+            assert_true(reaches(&b[i].rang, 1));
+        }
+    }
+    bell_init(&last, 3);
+    assert_true(pc_alarm_set(&last.alarm, pc_now() + MSEC));
+    assert_true(reaches(&last.rang, 1));
+    assert_int_equal(b[1].rang, 0);
+    pc_alarm_cancel(&b[1].alarm);
+    for (i = 0; i < 4; i++) {
+        assert_true(a[i].rang == 0 || first[i] == 10); /* on a busy machine it may have rung before it was cancelled */
+    }
+}
+
 /* Every permutation would be too many; this one takes the heap's branches both up and down. */
 static void in_order(void **state)
 {
@@ -180,8 +210,16 @@ static void no_alarm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(rings_once), TEST(past),      TEST(earlier_wakes_the_thread), TEST(in_order), TEST(moved),
-        TEST(again),      TEST(cancelled), TEST(end_of_the_child),         TEST(no_alarm),
+        TEST(rings_once),
+        TEST(past),
+        TEST(earlier_wakes_the_thread),
+        TEST(in_place_of_a_cancelled_one),
+        TEST(in_order),
+        TEST(moved),
+        TEST(again),
+        TEST(cancelled),
+        TEST(end_of_the_child),
+        TEST(no_alarm),
     };
     int rc;
 
