@@ -2,7 +2,7 @@
 # Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0
 #
 # Together with other modules: filters, error documents, indexes, rewriting, includes, caching, older gateways.
-# F26 F28 G36
+# F26 G36
 use strict;
 use warnings;
 use FindBin;
