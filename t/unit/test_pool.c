@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "pool_fixture.h"
@@ -702,22 +703,22 @@ static void cost_of_a_lease(void **state)
     pc_pool_conf *conf = make_conf(fx, "cost", &pc_balancer_least_requests);
     const int n = 200000;
     pc_pool *pool;
-    apr_time_t t;
+    clock_t t; /* of the processor, whoever else wants it */
     int i;
 
     add_backend(conf, "a", 1, 0);
     add_backend(conf, "b", 1, 0);
     pool = one_pool(fx, conf);
-    t = apr_time_now();
+    t = clock();
     for (i = 0; i < n; i++) {
         pc_lease lease;
 
         take_new(pool, &lease);
         pc_lease_give(&lease, PC_OUTCOME_OK, 100);
     }
-    t = apr_time_now() - t;
-    print_message("take and give: %d ns\n", (int)(t * 1000 / n));
-    assert_true(t < (apr_time_t)n * 20);
+    t = clock() - t;
+    print_message("take and give: %d ns\n", (int)((double)t * 1e9 / CLOCKS_PER_SEC / n));
+    assert_true((double)t / CLOCKS_PER_SEC < n * 20e-6);
     assert_int_equal(pool->m[0].cell->requests, n / 2);
     end_child(pool->ctx);
 }

@@ -52,7 +52,7 @@ static apr_status_t await(struct request *r)
     struct timespec until;
 
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 20;
+    until.tv_sec += 60;
     while (sem_timedwait(&r->woken, &until) == -1) {
         if (errno == ETIMEDOUT) {
             return APR_TIMEUP;
