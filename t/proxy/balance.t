@@ -98,7 +98,7 @@ for my $pool (qw(least default)) {
 
 # Two backends that take one request each: both work at the same time, and none ever has two.
 my @jobs = map { my $w = $s->connect; $w->send("GET /mongrel/?sleep=500 HTTP/1.1\r\nHost: a\r\n\r\n"); $w } 1 .. 8;
-my $both = poll_until { in_flight('mongrel') == 2 } 1.9;
+my $both = poll_until { in_flight('mongrel') == 2 };
 my @res = map { $_->read_response(timeout => 8) } @jobs;
 is scalar(grep { ($_->{status} || 0) == 200 } @res), 8, 'two mongrels: all answered';
 ok $both, 'two mongrels: two at the same time';
