@@ -2,7 +2,7 @@
 /* For t/procd/taken.t: a child of httpd that was taken over. `SetHandler procd-taken` forks a process which, as httpd's user
  * and with everything that the child has, writes garbage into all that it can reach of mod_procd for a while.
  *
- *     ?what=group&row=N&seconds=N&fds=A.B.C   one group's counts, the header, the child's own row, and the descriptors
+ *     ?what=group&row=N&seconds=N&fds=A.B.C   one group's counts, also in the child's own row, the header, and the descriptors
  *     ?what=all&...                           all that there is but the locks
  *     ?what=locks&...                         these as well
  *
@@ -80,6 +80,19 @@ static void scribble(void *at, size_t len)
 
 typedef enum extent { ONE_GROUP, ALL, LOCKS_TOO } extent;
 
+/* What it says to hold of this group. (Of the others it could have as much as there is by asking for it.) */
+static void scribble_own_row(procd_children_half *half, int row)
+{
+    for (int i = 0; i < PROCD_MAX_CHILDREN; i++) {
+        procd_child_row *c = &half->children[i];
+
+        if (c->pid == getppid()) {
+            scribble(&c->busy[row], sizeof(c->busy[row]));
+            atomic_store(&c->waiting[row], (int)garbage());
+        }
+    }
+}
+
 static void scribble_table(procd_children_half *half, extent what, int row)
 {
     scribble(half, offsetof(procd_children_half, locks));
@@ -91,10 +104,12 @@ static void scribble_table(procd_children_half *half, extent what, int row)
             scribble(&half->groups[i], sizeof(half->groups[i]));
         }
     }
+    if (what == ONE_GROUP) {
+        scribble_own_row(half, row);
+        return;
+    }
     for (int i = 0; i < PROCD_MAX_CHILDREN; i += 1 + (int)(number() % 300)) {
-        if (what != ONE_GROUP || half->children[i].pid == getppid()) {
-            scribble(&half->children[i], sizeof(half->children[i]));
-        }
+        scribble(&half->children[i], sizeof(half->children[i]));
     }
 }
 

@@ -72,8 +72,9 @@ sub attack {
     my ($what, $seconds) = @_;
     my $row = row('one');
     # Each connection may reach either child: the descriptors are the same numbers in both.
-    my ($child) = $s->children;
-    my @fds = shared($child);
+    # (After a restart the new ones are not there at once.)
+    my @fds;
+    poll_until { my ($child) = $s->children; @fds = $child ? shared($child) : (); @fds == 5 } 5;
     my $facts = $s->get("/taken?what=$what&row=$row&seconds=$seconds&fds=" . join('.', @fds))->{body};
     my ($pid) = $facts =~ /^pid=(\d+)/m or diag "no attack: $facts";
     like $facts, qr/^manager_half=closed$/m, "$what: the manager's half cannot be made writable";

@@ -107,11 +107,11 @@ sub play {
     $res->{asked} = $k ? 1 : 0;
     return $res;
 }
-# Does mod_cache_disk have this path?
+# Does mod_cache_disk have this path? It puts the head there first, then the body.
 sub is_cached {
     my ($path) = @_;
     my ($files) = ProxyCore::Util::run_capture('find', "$dir/cache", '-name', '*.header', '-type', 'f');
-    return grep { (slurp($_) || '') =~ /\Q$path\E\?/ } split /\n/, $files;
+    return grep { (slurp($_) || '') =~ /\Q$path\E\?/ && -e s/header$/data/r } split /\n/, $files;
 }
 my ($f, $k, $req, $res);
 my $text = pattern(300_000);

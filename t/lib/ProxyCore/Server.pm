@@ -308,7 +308,7 @@ sub quiesce {
     return if $self->{mpm} eq 'prefork';
     my @children = grep { cmdline($_) =~ /apache2|httpd/ } descendants($pid);
     kill 'WINCH', $pid;
-    poll_until { !grep { alive($_) } @children } 3;
+    poll_until { !grep { alive($_) } @children } $self->{quiesce} || 3;
     return;
 }
 
