@@ -93,6 +93,10 @@ $s->{conf} = <<"CONF";
 CONF
 spew("$root/$_", "plain\n") for qw(static.txt special.txt a.x1 t.inline dir/file dir/sub/file loc/off/file.txt ht/file.app);
 spew("$root/ht/.htaccess", "<Files \"*.app\">\nSetHandler proxy-core:app\n</Files>\nProxyCoreSetEnv WHERE htaccess\n");
+spew("$root/$_/x.mine", "plain\n") for qw(pass set add);
+spew("$root/pass/.htaccess", "ProxyCorePass mine\n");
+spew("$root/set/.htaccess", "SetHandler proxy-core:mine\n");
+spew("$root/add/.htaccess", "AddHandler proxy-core:mine .mine\n");
 $s->start;
 
 # path => what must be in the body; host when not the default one
@@ -124,5 +128,12 @@ for my $row (@rows) {
     like $res->{body}, $want, $what;
 }
 is $s->get('/mine/x')->{status}, 404, 'one host\'s location is not another\'s';
+# The same files by both hosts: what .htaccess names is looked for among what the host sees.
+for my $how (qw(pass set add)) {
+    my $mark = $s->mark;
+    is $s->get("/$how/x.mine", host => 'other.example')->{status}, 200, ".htaccess, $how: its own pool";
+    is $s->get("/$how/x.mine")->{status}, 500, "$how: another host\'s pool is not to be had";
+    like $s->log_since($mark), qr/no <ProxyCore mine>/, 'and the log says so';
+}
 $s->stop;
 done_testing;
