@@ -42,7 +42,9 @@ sub play {
     read_fcgi($b);
     $b->send($_) for ref $bytes ? @$bytes : $bytes;
     $b->close;
-    return $c->read_response;
+    my $got = $c->read_response;
+    $got->{client} = $c; # it stays: one that leaves is told of in place of the backend
+    return $got;
 }
 
 # What the application is sent.
