@@ -222,13 +222,13 @@ class Httpd(Front):
 
 
 class Floor(Httpd):
-    name, title = "floor", "httpd, trivial handler (floor)"
+    name, title, handler = "floor", "httpd, trivial handler (floor)", "floor"
 
     def uses(self, backend):
         return False
 
     def configuration(self, backend):
-        return "LoadModule floor_module %s/mod_floor.so\n<Location /app>\n    SetHandler floor\n</Location>\n" % OUT
+        return "LoadModule floor_module %s/mod_floor.so\n<Location /app>\n    SetHandler %s\n</Location>\n" % (OUT, self.handler)
 
 
 class Ours(Httpd):

@@ -30,6 +30,10 @@ class OursFcgi(fronts.Ours):
     name, title = "ours-fcgi", "mod_proxy_core, FastCGI"
 
 
+class FloorParked(fronts.Floor):
+    name, title, handler = "floor-parked", "httpd, trivial handler that gives its thread back", "floor-parked"
+
+
 class NginxFcgi(fronts.Nginx):
     title = "nginx, FastCGI (2 workers)"
 
@@ -38,7 +42,8 @@ class HaproxyHttp(fronts.Haproxy):
     title = "HAProxy, HTTP (2 threads)"
 
 
-PLAN = [(OursFcgi, "fcgi", "ours"), (OursHttp, "http", "ours"), (NginxFcgi, "fcgi", "nginx"), (HaproxyHttp, "http", "haproxy")]
+PLAN = [(OursFcgi, "fcgi", "ours"), (OursHttp, "http", "ours"), (FloorParked, "http", "floor"), (NginxFcgi, "fcgi", "nginx"),
+        (HaproxyHttp, "http", "haproxy")]
 
 
 def add_arguments(parser):
@@ -57,6 +62,8 @@ class Sampler(threading.Thread):
         self.most, self.grown_kb, self.since = 0, 0.0, 0.0
 
     def connected(self):
+        if not self.front.backend:  # a descriptor for the client and one for the time
+            return sum(len(os.listdir("/proc/%d/fd" % pid)) for pid in self.front.pids()) // 2
         return len(os.listdir("/proc/%d/fd" % self.front.backend.proc.pid))
 
     def resident_kb(self):
@@ -130,7 +137,7 @@ def run(place, options):
     rows, figures = [], {}
     for ramp in (0, options.ramp):
         for index, (cls, kind, peer) in enumerate(PLAN):
-            if peer in options.peers:
+            if peer in options.peers and (cls is not FloorParked or not ramp):
                 one(place, options, cls, kind, index, ramp, rows, figures)
     title = "waiting: %d clients whose backend answers after 2 s; httpd with one child of 8 threads" % options.waiting_clients
     return (title, HEADINGS, rows, "The peers among httpd's modules hold a thread for each waiting request, so that 8 threads "
