@@ -8,6 +8,7 @@
 #include "apr_atomic.h"
 #include "apr_strings.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@ APLOG_USE_MODULE(procd);
 
 procd_tables procd_client_tables;
 
-static int child_row = -1, ring_fd = -1, event_fd = -1;
+static procd_child *child;
+static int ring_fd = -1, event_fd = -1;
 
 _Static_assert(sizeof(((procd_hold *)0)->addr) >= sizeof(struct sockaddr_un), "the table holds any address");
 
@@ -53,7 +55,7 @@ int procd_client_row(procd_group *g)
 
 static int is_usable(int row)
 {
-    return row >= 0 && child_row >= 0 && procd_client_tables.children;
+    return row >= 0 && child && procd_client_tables.children;
 }
 
 /* One of ProcdGroupDir whose file is gone serves those who have it already. */
@@ -99,7 +101,7 @@ static procd_group *procd_group_find(server_rec *s, const char *name)
     procd_group *g = find_in(s, name);
 
     g = g ? g : find_in(ap_server_conf, name);
-    return g || child_row >= 0 ? g : dynamic_group(s, name);
+    return g || child ? g : dynamic_group(s, name);
 }
 
 /* ------------------------------------------------------------------ the groups of ProcdGroupDir, by place */
@@ -147,7 +149,7 @@ static apr_status_t procd_lease_take(procd_group *g, apr_uint64_t avoid, procd_l
     if (!is_usable(row) || !takes_requests(row)) {
         return APR_EGENERAL;
     }
-    taken = procd_table_take(&procd_client_tables, child_row, row, avoid, &hold, &ring);
+    taken = procd_table_take(&procd_client_tables, child, row, avoid, &hold, &ring);
     if (ring) {
         ring_manager();
     }
@@ -181,7 +183,7 @@ static void procd_lease_give(procd_lease *lease, procd_outcome outcome)
         times.first = lease->first_byte;
         times.total = lease->total;
     }
-    if (procd_table_give(&procd_client_tables, child_row, row, &hold, how[outcome], times)) {
+    if (procd_table_give(&procd_client_tables, child, row, &hold, how[outcome], times)) {
         ring_manager();
     }
 }
@@ -190,7 +192,7 @@ static void procd_waiting(procd_group *g, int delta)
 {
     int row = row_of(g);
 
-    if (is_usable(row) && procd_table_waiting(&procd_client_tables, child_row, row, delta)) {
+    if (is_usable(row) && procd_table_waiting(&procd_client_tables, child, row, delta)) {
         ring_manager();
     }
 }
@@ -336,9 +338,9 @@ void procd_client_child_init(server_rec *s, int ring, int event)
     if (!procd_client_tables.children) {
         return;
     }
-    child_row = procd_child_register(&procd_client_tables, getpid());
-    if (child_row < 0) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "PRD0040: more than %d children: this one cannot use process groups",
-                     PROCD_MAX_CHILDREN);
+    child = procd_child_register(&procd_client_tables, getpid());
+    if (!child) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, errno, s,
+                     "PRD0040: more than %d children: this one cannot use process groups", PROCD_MAX_CHILDREN);
     }
 }

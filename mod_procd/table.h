@@ -8,10 +8,11 @@
  * against further writers would do as well and would shut out the manager that follows a dead one.) Readers copy rows
  * under a sequence number.
  *
- * The children's half is written by the children, under a robust lock per group, and read by the manager, which trusts
- * nothing in it: it clamps what it reads and decides from its own records. The parent, which is root, never takes a lock
- * in memory that children can write; of a child that has ended it only marks the row, and the next child to take the
- * lock counts anew.
+ * The children's half is written by the children, under a lock per group, and read by the manager, which trusts
+ * nothing in it: it clamps what it reads and decides from its own records. Manager and parent, which are root, never take a
+ * lock in memory that children can write; of a child that has ended the parent only marks the row, and the next child to
+ * take the lock counts anew. What is wrong for sure the manager puts right (heal.c), and children then write
+ * anew what they know of themselves.
  *
  * A group's row keeps its index as long as some generation's child may know it. Memory is sparse: rows that nobody
  * touches cost nothing.
@@ -21,14 +22,13 @@
 
 #include "groupdef.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
 #define PROCD_TABLE_MAGIC 0x70726f6364746231ull
-#define PROCD_TABLE_VERSION 6u
+#define PROCD_TABLE_VERSION 7u
 #define PROCD_MAX_GROUPS 1024
 /** Rows below this are those of <Spawn> blocks, given out by the parent; the others those of ProcdGroupDir, by the manager. */
 #define PROCD_GROUPS_CONFIGURED 512
@@ -106,6 +106,7 @@ typedef struct procd_manager_half {
     _Atomic int32_t manager_pid;
     _Atomic uint32_t generation; /* of the configuration in force */
     _Atomic uint64_t last_instance;
+    _Atomic uint32_t healed;      /* one more whenever children have to write anew what they know */
     _Atomic int32_t top, dir_top; /* rows in use are below: those of <Spawn> blocks, and those of ProcdGroupDir */
     procd_group_row groups[PROCD_MAX_GROUPS];
 } procd_manager_half;
@@ -125,6 +126,7 @@ typedef struct procd_slot_count {
 } procd_slot_count;
 
 typedef struct procd_group_count {
+    _Atomic uint32_t lock;   /* table_lock.c */
     uint32_t seen_gone;      /* children_half.gone at the last count; under the lock */
     _Atomic uint32_t demand; /* requests that found no process */
     procd_slot_count slots[PROCD_MAX_SLOTS];
@@ -146,24 +148,23 @@ typedef struct procd_child_row {
 } procd_child_row;
 
 typedef struct procd_children_half {
-    _Atomic uint32_t gone;                   /* children that the parent marked */
-    _Atomic int32_t rows;                    /* rows that were ever used */
-    pthread_mutex_t locks[PROCD_MAX_GROUPS]; /* of groups[]; together, so that few pages are touched by making them */
+    _Atomic uint32_t gone; /* children that the parent marked */
+    _Atomic int32_t rows;  /* rows that were ever used */
     procd_group_count groups[PROCD_MAX_GROUPS];
     procd_child_row children[PROCD_MAX_CHILDREN];
 } procd_children_half;
 
 /** Both halves as one process sees them. */
 typedef struct procd_tables {
-    procd_manager_half *manager;   /* const but for the manager */
-    procd_children_half *children; /* const for the manager */
+    procd_manager_half *manager; /* const but for the manager */
+    procd_children_half *children;
 } procd_tables;
 
 /* ------------------------------------------------------------------ making and mapping */
 
 /** In the parent: two new memfds, sized, sealed against a change of size, mode 0600. @return 0, or -1 and errno */
 int procd_table_create(int *manager_fd, int *children_fd);
-/** Map both. `manager_writes`: 1 in the manager, 0 elsewhere. @return 0, or -1 and errno (EPROTO: of another version) */
+/** Map both. `is_manager`: 1 in the manager, which writes its half; 0 elsewhere. @return 0, or -1 and errno (EPROTO: of another version) */
 int procd_table_map(procd_tables *t, int manager_fd, int children_fd, int is_manager);
 void procd_table_unmap(procd_tables *t);
 /** The parent, for an index given to a group that is new: forget what was asked of the one before. */
@@ -171,8 +172,12 @@ void procd_table_reset_demand(procd_tables *t, int group);
 
 /* ------------------------------------------------------------------ in a child */
 
-/** Take a row for this process. @return its index, or -1: no row is free */
-int procd_child_register(procd_tables *t, pid_t pid);
+/** A child of httpd, as it sees itself. */
+typedef struct procd_child procd_child;
+
+/** Take a row for this process. @return NULL and errno: no row is free, or no memory */
+procd_child *procd_child_register(procd_tables *t, pid_t pid);
+void procd_child_free(procd_child *child);
 /** In the parent: the child `pid` has ended. @return 1 if it had a row */
 int procd_child_gone(procd_tables *t, pid_t pid);
 
@@ -198,7 +203,8 @@ typedef enum procd_taken {
 /** The least busy process with room, the lowest slot among equals, but not `avoid`: one that accepts, and one that only
  *  has been started where the group has none that accepts. *ring is set when the manager has to look. No system call.
  *  Takes the group's lock. Any thread. */
-procd_taken procd_table_take(procd_tables *t, int child, int group, uint64_t avoid, procd_hold *hold, int *ring);
+procd_taken procd_table_take(procd_tables *t, procd_child *child, int group, uint64_t avoid, procd_hold *hold,
+                             int *ring);
 
 typedef enum procd_given {
     PROCD_GIVEN_OK,
@@ -214,9 +220,10 @@ typedef struct procd_times {
 } procd_times;
 
 /** Give back. Takes the group's lock. @return 1: the manager has to look */
-int procd_table_give(procd_tables *t, int child, int group, const procd_hold *hold, procd_given how, procd_times times);
+int procd_table_give(procd_tables *t, procd_child *child, int group, const procd_hold *hold, procd_given how,
+                     procd_times times);
 /** @return 1: the manager has to look */
-int procd_table_waiting(procd_tables *t, int child, int group, int delta);
+int procd_table_waiting(procd_tables *t, procd_child *child, int group, int delta);
 
 /* ------------------------------------------------------------------ reading, by anybody */
 
@@ -229,6 +236,11 @@ int procd_row_is(const procd_group_row *row, const char *name);
 /** Past the last row that was ever used. */
 int procd_table_top(const procd_tables *t);
 int procd_table_dir_top(const procd_tables *t);
+/** How many rows of children have to be looked at. */
+int procd_child_rows(const procd_tables *t);
+/** What a child says to have leased, or to have waiting; 0 when nobody can have that. */
+int procd_child_busy(const procd_tables *t, const procd_child_row *row, int group, int slot);
+int procd_child_waiting(const procd_child_row *row, int group);
 /** The row of ProcdGroupDir's group of that name. @return -1: there is none */
 int procd_table_find(const procd_tables *t, const char *name);
 void procd_row_name(const procd_group_row *row, char name[PROCD_NAME_WORDS * 8]);

@@ -161,6 +161,7 @@ static void on_config(const procd_message *m, int *fds, int n)
     if (config_apply(m->value, fds[0], logs, n - 1, listens, n_listens) == 0) {
         procd_send(control.fd, PROCD_MSG_CONFIGURED, m->value, NULL, 0);
     }
+    heal_start();
     if (the_manager.script_listener != -1 && script_listen(the_manager.script_listener) == 0) {
         the_manager.script_listener = -1; /* it is in the loop: only now can it be known which groups there are */
     }

@@ -7,7 +7,7 @@
  * process.c leads one process through its life, spawn.c forks, address.c makes sockets, accept.c finds out when a process
  * accepts, cgroup.c makes cgroups, wear.c tells when it is worn out, logs.c reads what processes write (logger.c: a program that
  * is given it; hostlog.h: files for each host) and tail.c keeps the last of it, adopt.c finds those that a manager before
- * this one has left, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
+ * this one has left, heal.c puts right what children have written over, control.c listens to procctl, orders.c does what it orders and report.c tells how things are.
  * CGI scripts, started for one request each, are another kind of process: script.h.
  */
 #ifndef PROCD_MANAGER_H
@@ -380,6 +380,11 @@ const char *group_order_restart(group *g);
 const char *group_order_scale(group *g, int min, int max); /* max <= 0: as configured */
 /** p may be NULL: it could not be started. */
 void group_remember_end(group *g, const process *p, const char *what);
+
+/* ------------------------------------------------------------------ heal.c */
+
+/** Look at what children have written from time to time, while the manager works. */
+void heal_start(void);
 
 /* ------------------------------------------------------------------ report.c */
 

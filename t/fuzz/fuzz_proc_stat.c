@@ -1,7 +1,7 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/manager/proc_stat.c */
+/* sources: mod_procd/proc_stat.c */
 /* A process chooses a part of what /proc says of it. */
-#include "mod_procd/manager/proc_stat.h"
+#include "mod_procd/proc_stat.h"
 
 #include <stdlib.h>
 #include <string.h>

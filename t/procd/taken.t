@@ -4,7 +4,7 @@
 # A child of httpd that was taken over writes garbage into all that it can: the children's half of the process table, the
 # descriptors that it shares with the manager, their flags; what can be shut down it shuts down. The manager and httpd's
 # parent live and go on working, other groups are served, CGI as well, nobody gets more processes than there may be, and no
-# other user's rights.
+# other user's rights. What was written over is put right without a restart when the attack is over.
 # D1 G26 G31
 use strict;
 use warnings;
@@ -96,16 +96,39 @@ sub attack {
     return;
 }
 
+# Of a number of requests one after the other all must be answered, wherever they come to, in little time.
+sub all_served {
+    my ($when) = @_;
+    for my $path (sort(map { "/$_/" } keys %max), '/cgi/hello') {
+        ok poll_until(sub {
+            for (1 .. 12) {
+                my $begin = now();
+                return 0 if ($s->get($path)->{status} // 0) != 200 || now() - $begin > 3;
+            }
+            return 1;
+        }, 60), "$when: $path is served again";
+    }
+    return;
+}
+
 attack('group', 4);
 is join(' ', grep { $_ ne 200 } @other), '', 'another group is served meanwhile: ' . scalar(@other) . ' requests';
 is join(' ', grep { $_ ne 200 } @scripts), '', 'and scripts are run: ' . scalar(@scripts);
 is $s->get('/cgi/hello')->{body}, 'hello', 'and afterwards';
 cmp_ok $slowest, '<', 30, sprintf 'without long waits (%.2f s)', $slowest;
-attack('all', 4);
+all_served('a group');
+my $begun = $s->mark;
+$s->get('/taken?what=invent');
+all_served('invented children');
+ok $s->wait_log(qr/PRD0701: the process table was put right: \d+ rows/, 70, $begun), 'and the log tells' or diag $s->grep_log(qr/PRD07/);
 my $mark = $s->mark;
+attack('all', 4);
+all_served('all groups');
+$mark = $s->mark;
 kill 'USR1', $parent;
 ok $s->wait_log(qr/configuration \d+ is in force/, 10, $mark), 'a graceful restart after it';
 attack('locks', 3);
+all_served('locks as well');
 ok alive($parent), 'httpd\'s parent lives';
 is_deeply [$s->manager], [$manager], 'and the same manager';
 $mark = $s->mark;

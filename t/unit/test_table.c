@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/table.c */
+/* sources: mod_procd/table.c mod_procd/table_child.c mod_procd/table_lease.c mod_procd/table_lock.c mod_procd/table_read.c mod_procd/table_write.c mod_procd/proc_stat.c */
 /* libs: -lpthread */
 /* Whom a lease goes to: processes that accept before those that only have been started. P6 P9 */
 #include <stdarg.h>
@@ -10,9 +10,11 @@
 
 #include "table.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define GROUP 3
@@ -20,7 +22,7 @@
 typedef struct fixture {
     procd_tables manager, child;
     procd_group_row *group;
-    int row;
+    procd_child *row;
 } fixture;
 
 static int setup(void **state)
@@ -39,7 +41,7 @@ static int setup(void **state)
     atomic_store(&fx->group->max, 4);
     atomic_store(&fx->group->live, 4);
     fx->row = procd_child_register(&fx->child, 1000);
-    assert_true(fx->row >= 0);
+    assert_non_null(fx->row);
     *state = fx;
     return 0;
 }
@@ -50,6 +52,7 @@ static int teardown(void **state)
 
     procd_table_unmap(&fx->manager);
     procd_table_unmap(&fx->child);
+    procd_child_free(fx->row);
     free(fx);
     return 0;
 }
@@ -228,6 +231,125 @@ static void a_change_is_waited_for(void **state)
     pthread_join(t, NULL);
 }
 
+/* ------------------------------------------------------------------ what was written over */
+
+static int taken_of(fixture *fx, int slot)
+{
+    return procd_table_busy(&fx->manager, GROUP, slot, (uint64_t)(100 + slot));
+}
+
+/* The sum that all read says that a process is full. */
+static void a_sum_that_is_wrong(void **state)
+{
+    fixture *fx = *state;
+    procd_slot_count *count = &fx->child.children->groups[GROUP].slots[0];
+    static const int wrong[] = { 1, 2, 77, -1, INT32_MAX, INT32_MIN };
+
+    set_process(fx, 0, PROCD_READY, 2);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(take(fx, 0), 0);
+        atomic_store(&count->busy, wrong[i]);
+        give(fx, 0);
+        atomic_store(&count->busy, wrong[i]);
+        for (int n = 0; n < 200 && take(fx, 0) != 0; n++) {
+            usleep(10000); /* it looks once a second whether the group is full */
+        }
+        give(fx, 0);
+        assert_int_equal(taken_of(fx, 0), 0);
+        atomic_store(&count->busy, 0);
+    }
+}
+
+/* A child's own row is a copy of what it knows. */
+static void a_row_that_is_wrong(void **state)
+{
+    fixture *fx = *state;
+    procd_child_row *row = &fx->child.children->children[0];
+    procd_child *other = procd_child_register(&fx->child, 1001);
+
+    set_process(fx, 0, PROCD_READY, 4);
+    set_process(fx, 1, PROCD_READY, 4);
+    assert_int_equal(take(fx, 0), 0);
+    assert_int_equal(take(fx, 0), 1);
+    procd_table_waiting(&fx->child, fx->row, GROUP, 2);
+    atomic_store(&row->busy[GROUP][0], 4);
+    assert_int_equal(taken_of(fx, 0), 4); /* which nobody can see ... */
+    assert_int_equal(take(fx, 0), 0);     /* ... until it is touched */
+    assert_int_equal(taken_of(fx, 0), 2);
+    for (int i = 0; i < PROCD_MAX_GROUPS; i++) {
+        atomic_store(&row->waiting[i], 3);
+    }
+    atomic_store(&row->busy[GROUP][0], 0);
+    atomic_store(&row->busy[GROUP][1], 60000);
+    atomic_store(&row->used[0], 0);
+    atomic_fetch_add(&fx->manager.manager->healed, 1); /* as heal.c does */
+    procd_table_waiting(&fx->child, fx->row, GROUP + 1, 1);
+    assert_int_equal(taken_of(fx, 0), 2);
+    assert_int_equal(taken_of(fx, 1), 1);
+    assert_int_equal(procd_table_waiting_sum(&fx->manager, GROUP), 2);
+    assert_int_equal(procd_table_waiting_sum(&fx->manager, GROUP + 1), 1);
+    assert_int_equal(procd_table_waiting_sum(&fx->manager, 0), 0);
+    procd_child_free(other);
+}
+
+/* It is marked as that of one who has died, or given to somebody. */
+static void a_row_that_is_lost(void **state)
+{
+    fixture *fx = *state;
+    procd_child_row *row = &fx->child.children->children[0], *next = &fx->child.children->children[1];
+
+    set_process(fx, 0, PROCD_READY, 4);
+    assert_int_equal(take(fx, 0), 0);
+    atomic_store(&row->state, PROCD_CHILD_GONE);
+    assert_int_equal(taken_of(fx, 0), 0);
+    assert_int_equal(take(fx, 0), 0);
+    assert_int_equal(taken_of(fx, 0), 2);
+    atomic_store(&row->pid, 0);
+    assert_int_equal(take(fx, 0), 0);
+    assert_int_equal(taken_of(fx, 0), 3);
+    assert_int_equal(atomic_load(&row->pid), 1000);
+    atomic_store(&row->pid, getpid()); /* who lives */
+    give(fx, 0);
+    assert_int_equal(atomic_load(&row->pid), getpid());
+    assert_int_equal(atomic_load(&next->pid), 1000);
+    assert_int_equal(atomic_load(&next->busy[GROUP][0]), 2);
+    atomic_store(&row->state, PROCD_CHILD_GONE); /* as heal.c does when nobody like that is there */
+    atomic_store(&fx->child.children->rows, -7);
+    give(fx, 0);
+    assert_int_equal(atomic_load(&fx->child.children->rows), 2);
+    assert_int_equal(taken_of(fx, 0), 1);
+}
+
+/* A lock whose owner is not, or never gives it back. */
+static void a_lock_that_is_wrong(void **state)
+{
+    fixture *fx = *state;
+    _Atomic uint32_t *lock = &fx->child.children->groups[GROUP].lock;
+    uint32_t dead[] = { 4194303u, 0x80000000u + 4194303u, 0xffffffffu, 0x7fc00000u, 0x80000000u };
+    int64_t begin = procd_now_ms();
+    pid_t pid;
+
+    set_process(fx, 0, PROCD_READY, 1);
+    for (size_t i = 0; i < sizeof(dead) / sizeof(dead[0]); i++) {
+        atomic_store(lock, dead[i]);
+        assert_int_equal(take(fx, 0), 0);
+        give(fx, 0);
+    }
+    assert_true(procd_now_ms() - begin < 4000); /* who has died is not waited for */
+    atomic_store(lock, (uint32_t)getpid());
+    assert_int_equal(take(fx, 0), 0);
+    assert_int_equal(taken_of(fx, 0), 1);
+    pid = fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    atomic_store(lock, (uint32_t)pid); /* perhaps a zombie by now */
+    give(fx, 0);
+    assert_int_equal(taken_of(fx, 0), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(atomic_load(lock) & 0x3fffff, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +361,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(leases_are_kept_when_it_becomes_ready, setup, teardown),
         cmocka_unit_test_setup_teardown(times_are_added_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_sum_that_is_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_that_is_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_that_is_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lock_that_is_wrong, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

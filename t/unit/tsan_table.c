@@ -1,5 +1,5 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/table.c */
+/* sources: mod_procd/table.c mod_procd/table_child.c mod_procd/table_lease.c mod_procd/table_lock.c mod_procd/table_read.c mod_procd/table_write.c mod_procd/proc_stat.c */
 /* libs: -lpthread */
 /* The process table under threads that stand for children, while one that stands for the manager starts, retires and
  * replaces processes: no process has more leases than it takes, none is ended while it is leased, nothing is lost. */
@@ -95,7 +95,7 @@ static void *manager(void *arg)
 }
 
 /* Counted after the table did and taken back before: so never more than the table has. */
-static void use(int child, const procd_hold *hold)
+static void use(procd_child *child, const procd_hold *hold)
 {
     char path[32];
 
@@ -111,10 +111,11 @@ static void use(int child, const procd_hold *hold)
 
 static void *child(void *arg)
 {
-    int row = procd_child_register(&child_side, (pid_t)(1000 + (intptr_t)arg)), taken = 0, ring;
+    procd_child *row = procd_child_register(&child_side, (pid_t)(1000 + (intptr_t)arg));
+    int taken = 0, ring;
     procd_hold hold;
 
-    CHECK(row >= 0);
+    CHECK(row);
     for (int i = 0; i < ROUNDS; i++) {
         if (procd_table_take(&child_side, row, GROUP, 0, &hold, &ring) == PROCD_TAKEN) {
             use(row, &hold);
@@ -129,10 +130,11 @@ static void *child(void *arg)
 /* A child that dies with leases: they are the others' again as soon as the parent has marked it. */
 static void test_dead_child(void)
 {
-    int dying = procd_child_register(&child_side, 2000), living = procd_child_register(&child_side, 2001), ring;
+    procd_child *dying = procd_child_register(&child_side, 2000), *living = procd_child_register(&child_side, 2001);
+    int ring;
     procd_hold hold, held[CONCURRENCY];
 
-    CHECK(dying >= 0 && living >= 0 && dying != living);
+    CHECK(dying && living);
     start_process(0, 900001);
     for (int i = 1; i < SLOTS; i++) {
         CHECK(end_process(i));
@@ -150,7 +152,7 @@ static void test_dead_child(void)
     CHECK(procd_table_waiting_sum(&manager_side, GROUP) == 0);
     CHECK(procd_table_take(&child_side, living, GROUP, 900001, &hold, &ring) == PROCD_TAKE_LATER);
     CHECK(procd_table_take(&child_side, living, GROUP, 0, &hold, &ring) == PROCD_TAKEN);
-    CHECK(procd_child_register(&child_side, 2002) == dying);
+    CHECK(procd_child_register(&child_side, 2002));
     CHECK(procd_table_busy(&manager_side, GROUP, 0, 900001) == 1);
     procd_table_give(&child_side, living, GROUP, &hold, PROCD_GIVEN_OK, (procd_times){ 0, 0 });
     procd_table_give(&child_side, living, GROUP, &hold, PROCD_GIVEN_OK,
