@@ -20,7 +20,7 @@ spew("$dir/release", "1\n");
 spew("$dir/gated", "#!/bin/sh\nwhile [ ! -e $dir/open ]; do sleep 0.1; done\nexec $echo -i gated\n", 0755);
 sub conf {
     my (%lines) = (roll => "SpawnProcesses $MAX", falls => 'SpawnProcesses 6', @_);
-    return join '', ProxyCore::Groups::group('roll', "$lines{roll}\nSpawnCommand $echo -i roll\nSpawnWatch $dir/release", pool => "ProxyCoreQueue 100\n"),
+    return join '', ProxyCore::Groups::group('roll', "$lines{roll}\nSpawnCommand $echo -i roll\nSpawnWatch $dir/release", pool => "ProxyCoreQueue 100 timeout=100s\n"),
         ProxyCore::Groups::group('falls', "$lines{falls}\nSpawnCommand $echo -i falls"),
         ProxyCore::Groups::group('gated', "SpawnProcesses 40\nSpawnCommand $dir/gated"),
         ProxyCore::Groups::group('quick', 'SpawnProcesses 0 1'),
@@ -29,8 +29,9 @@ sub conf {
 my $s = ProxyCore::Server->new(procd => 1, loglevel => 'info procd:debug', conf => conf())->start;
 sub ctl { my ($out, $rc) = run_capture(build_dir() . '/bin/procctl', '-s', $s->dir . '/run/procd/control', @_); return $rc ? diag $out : 1 }
 sub soon (&$) { my ($code, $what) = @_; return ok &poll_until($code, 30), $what }
-# What there really is, whatever it is called.
-sub processes { my ($name) = @_; return grep { cmdline($_) =~ / -i $name$/ } children_of($s->manager) }
+# What there really is, whatever it is called. Whoever has ended while the list was made is not there at the same time as
+# who has come meanwhile.
+sub processes { my ($name) = @_; my @seen = grep { cmdline($_) =~ / -i $name$/ } children_of($s->manager); return grep { alive($_) } @seen }
 sub slow { my ($path) = @_; my $c = $s->connect; $c->send("GET $path HTTP/1.1\r\nHost: a\r\n\r\n"); return $c }
 
 # ------------------------------------------------------------------ starts
@@ -83,7 +84,7 @@ for my $case (['procctl restart', sub { ctl('restart', 'roll') }],
 
 # A maximum that is less than what there is.
 ok ProxyCore::Groups::wait_for($s, 'falls', 6, 30), 'six processes';
-my @slow = map { slow('/falls/?sleep=3000') } 1 .. 6;
+my @slow = map { slow('/falls/?sleep=6000') } 1 .. 6;
 soon { ProxyCore::Groups::status($s, 'falls')->{busy} == 6 } 'all of them busy';
 $s->set_conf(conf(roll => "SpawnProcesses $MAX\nSpawnEnvironment V=2", falls => 'SpawnProcesses 2'));
 $s->graceful;
@@ -91,7 +92,7 @@ is join(' ', map { $_->read_response(timeout => 30)->{status} // 'none' } @slow)
 soon { processes('falls') == 2 } 'two are left';
 
 # Busy for longer than SpawnIdleTimeout, while others are idle; and then procctl wants fewer.
-@slow = map { slow('/shrinks/?sleep=4000') } 1 .. 3;
+@slow = map { slow('/shrinks/?sleep=7000') } 1 .. 3;
 soon { ProxyCore::Groups::status($s, 'shrinks')->{busy} == 3 } 'three of a group that shrinks are busy';
 my @short = map { slow('/shrinks/?sleep=200') } 1 .. 3;
 is join(' ', map { $_->read_response(timeout => 30)->{status} // 'none' } @short), '200 200 200', 'and three more for a moment';

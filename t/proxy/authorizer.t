@@ -306,7 +306,7 @@ $b->send(fcgi_stdout("Status: 200 OK\r\n\r\n"));
 my $trickle = now();
 while (now() - $trickle < 30 && $c->quiet(0.2)) { $b->send(fcgi_stderr('still thinking')) }
 cmp_ok now() - $trickle, '<', 25, 'who chatters on does not keep the thread';
-is $c->read_response(timeout => 1)->{status}, 504, 'nor is it taken at its word: 504';
+is $c->read_response(timeout => 5)->{status}, 504, 'nor is it taken at its word: 504';
 $b->close;
 # One is asked, one waits until its time is over, and there is no room for the third.
 $_->close for grep { $_ } $f->accept(0.02);
