@@ -31,12 +31,13 @@ $pools
     ProxyCoreProtocol fastcgi
     ProxyCoreBackend @{[$b{fcgi}->address]} max=1
     ProxyCoreKeepAlive off
-    ProxyCoreQueue 10 timeout=20s
+    ProxyCoreQueue 10 timeout=200s
 </ProxyCore>
 <Location /one/>
     ProxyCorePass one
 </Location>
 ExtendedStatus on
+KeepAliveTimeout 1
 <Location /server-status>
     SetHandler server-status
 </Location>
@@ -209,8 +210,9 @@ let_pass(2.2);
 ok $c2->quiet(0.05), 'a request that waits in the queue is not timed out by mod_reqtimeout';
 
 # The scoreboard while requests are parked or wait.
-my $page; # event tells of its connections once a second
-poll_until { $page = $s->get('/server-status?auto')->{body}; mpm() ne 'event' || $page =~ /^BusyWorkers: 1\n.*^ConnsAsyncWaitIO: 2$/ms } 5;
+my $page; # event tells of its connections when one of them has been idle for its time: here is one
+poll_until { my $idle = $s->connect; $idle->send("GET /static.txt HTTP/1.1\r\nHost: localhost\r\n\r\n"); $idle->read_response;
+    $page = $s->get('/server-status?auto')->{body}; mpm() ne 'event' || $page =~ /^BusyWorkers: 1\n.*^ConnsAsyncWaitIO: 2$/ms } 5;
 like $page, qr/^BusyWorkers: \d+$/m, 'server-status answers while requests wait';
 my ($busy) = $page =~ /^BusyWorkers: (\d+)$/m;
 if (mpm() eq 'event') {
@@ -221,6 +223,10 @@ else {
     cmp_ok $busy, '>=', 3, 'waiting requests are busy workers';
     like $s->get('/server-status')->{body}, qr{POST /one/second}, 'and can be seen';
 }
+# A request is counted when it is over, which is after its client has the answer.
+sub accesses { my ($n) = $s->get('/server-status?auto')->{body} =~ /^Total Accesses: (\d+)$/m; return $n }
+my ($before, $accesses) = (0, 0);
+poll_until { let_pass(0.1); ($before, $accesses) = ($accesses, accesses()); $accesses == $before + 1 };
 $k->send(fcgi_answer("Content-Type: text/plain\r\n\r\none"));
 $k->close;
 is $c->read_response->{body}, 'one', 'the first is answered';
@@ -230,10 +236,8 @@ $k->send(fcgi_answer("Content-Type: text/plain\r\n\r\ntwo"));
 $k->close;
 is $c2->read_response->{body}, 'two', 'and answered';
 $_->close for $c, $c2;
-my ($accesses) = $page =~ /^Total Accesses: (\d+)$/m;
-# A request is counted when it is over, which is after its client has the answer.
 my ($later, $asked) = (0, 0);
-poll_until { let_pass(0.1); $asked++; ($later) = $s->get('/server-status?auto')->{body} =~ /^Total Accesses: (\d+)$/m; $later - $accesses >= 2 + $asked };
+poll_until { let_pass(0.1); $asked++; $later = accesses(); $later - $accesses >= 2 + $asked };
 is $later - $accesses, 2 + $asked, 'each request is counted once' if mpm() eq 'event';
 unlike $s->get('/server-status?auto')->{body}, qr/^Scoreboard: [^\n]*G/m, 'no worker is left over';
 
