@@ -25,14 +25,14 @@ sub turned_away { return -s $full }
 sub empty { unlink $full; return }
 
 my $backend = ProxyCore::Backend->new;
-my $conf = join '', map { my ($name, $async) = @$_; <<"CONF" } ['parked', 'auto'], ['held', 'off'];
+my $conf = join '', map { my ($name, $async, $first) = @$_; <<"CONF" } ['parked', 'auto', '60s'], ['held', 'off', '60s'], ['brief', 'auto', '4s'];
 <ProxyCore $name>
     ProxyCoreProtocol http
     ProxyCoreBackend @{[$backend->address]} max=1
     ProxyCoreAsync $async
     ProxyCoreKeepAlive off
     ProxyCoreQueue 5 timeout=60s
-    ProxyCoreTimeout first=2s
+    ProxyCoreTimeout first=$first
 </ProxyCore>
 <Location /$name/>
     ProxyCorePass $name
@@ -66,7 +66,7 @@ for my $name (qw(parked held)) {
     $k->close;
 }
 # Its time is over.
-my $c = ask('/parked/3');
+my $c = ask('/brief/3');
 my $k = $backend->accept;
 $k->read_request;
 fill();
