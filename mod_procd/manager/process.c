@@ -538,8 +538,12 @@ void process_reap(void)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        process *p = script_reaped(pid, status) ? NULL : find_pid(pid);
+        process *p;
 
+        if (script_reaped(pid, status)) {
+            continue;
+        }
+        p = find_pid(pid);
         if (p) {
             ended(p, status);
         }

@@ -27,7 +27,7 @@
 
 #define STACK_SIZE 16384
 #define BLOCK_SIZE ((size_t)48 * 1024) /* enough for most requests */
-#define SPARE_MOST 16
+#define SPARE_MOST 64
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
