@@ -43,6 +43,13 @@ int pc_client_fd(const pc_exchange *x)
     return fd;
 }
 
+void pc_client_hung_up(pc_exchange *x)
+{
+    if (!x->hung_up_at) {
+        x->hung_up_at = pc_now();
+    }
+}
+
 static int add(struct pollfd *p, int n, int fd, short events)
 {
     if (fd == -1) {
@@ -64,7 +71,7 @@ static short client_events(const pc_exchange *x)
     short events =
         (short)((x->want & PC_WANT_CLIENT_READ ? POLLIN : 0) | (x->want & PC_WANT_CLIENT_WRITE ? POLLOUT : 0));
 
-    if (!x->h2 && !x->tunnel && !(events & POLLIN)) {
+    if (!x->h2 && !x->tunnel && !x->hung_up_at && !(events & POLLIN)) {
         events |= POLLRDHUP;
     }
     return events;
@@ -126,9 +133,13 @@ int pc_drive_wait(pc_exchange *x, apr_interval_time_t max)
     if (x->c->aborted) {
         x->client_left = 1;
     }
-    if (rc > 0 && client != -1 && !(x->want & PC_WANT_CLIENT_READ)
-        && (p[client].revents & (POLLRDHUP | POLLHUP | POLLERR))) {
-        x->client_left = 1;
+    if (rc > 0 && client != -1 && !(x->want & PC_WANT_CLIENT_READ)) {
+        if (p[client].revents & (POLLHUP | POLLERR)) {
+            x->client_left = 1;
+        }
+        else if (p[client].revents & POLLRDHUP) {
+            pc_client_hung_up(x);
+        }
     }
     return rc != 0 || x->client_left;
 }

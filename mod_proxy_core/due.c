@@ -19,6 +19,9 @@ APLOG_USE_MODULE(proxy_core);
 #define LOOK_PAUSE apr_time_from_sec(1)
 /** How long an answer that is not sent may take to end, for the connection to be kept. */
 #define REST_WAIT apr_time_from_sec(1)
+/** How long a client that has closed its sending side is answered while the backend says nothing. Most such clients have
+ *  left, which cannot be seen before something is written to them; a few (nc -N) just have no more to say. */
+#define HUNG_UP_WAIT apr_time_from_msec(500)
 
 apr_interval_time_t pc_due_process_timeout(const pc_exchange *x)
 {
@@ -122,6 +125,9 @@ void pc_due_of(pc_exchange *x)
     case PC_STATE_TUNNEL: due_of_tunnel(x); break;
     default: due_of_talk(x); break;
     }
+    if (x->hung_up_at && x->state != PC_STATE_TUNNEL && !(x->want & (PC_WANT_CLIENT_READ | PC_WANT_CLIENT_WRITE))) {
+        due_at(x, PC_DUE_LEFT, x->hung_up_at > x->last_read ? x->hung_up_at : x->last_read, HUNG_UP_WAIT);
+    }
     due_at(x, PC_DUE_PROCESS, x->lease_at, pc_due_process_timeout(x));
     due_at(x, PC_DUE_TOTAL, x->started, t->total);
     if (x->rest_unneeded) {
@@ -159,6 +165,7 @@ pc_step pc_due_come(pc_exchange *x)
         return pc_tunnel_overdue(x);
     }
     switch (x->due) {
+    case PC_DUE_LEFT: pc_exchange_client_left(x); return PC_STEP_DONE;
     case PC_DUE_LOOK:
     case PC_DUE_RETRY_CONNECT: return PC_STEP_AGAIN;
     case PC_DUE_FEED:

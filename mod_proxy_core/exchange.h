@@ -65,6 +65,7 @@ typedef enum pc_due {
     PC_DUE_STOP,    /* the child is stopping, and its tunnels with it */
     PC_DUE_REST,    /* of an answer that is not sent */
     PC_DUE_CLIENT,  /* the client neither sends nor takes */
+    PC_DUE_LEFT,    /* the client, which had closed its sending side */
     PC_DUE_LOOK,    /* a filter may have found that the client takes too long */
     PC_DUE_FEED     /* a client whose pace cannot be seen gets some of what is held back */
 } pc_due;
@@ -199,6 +200,7 @@ struct pc_exchange {
 
     /* the drivers' */
     struct pc_perch *perch;
+    apr_time_t hung_up_at; /* when the client closed its sending side; 0: it has not */
     apr_uint32_t woken;
     void *nap; /* semaphore of a thread that waits to be woken, else NULL; atomic */
 };
@@ -400,6 +402,8 @@ int pc_drive_wait(pc_exchange *x, apr_interval_time_t max);
 int pc_nap(pc_exchange *x, apr_interval_time_t max);
 /** Wake a thread that naps. @return 0: none does */
 int pc_nap_end(pc_exchange *x);
+/** The client has closed its sending side: it has left, or only has no more to say. */
+void pc_client_hung_up(pc_exchange *x);
 /** The client's descriptor, -1: none (HTTP/2 without input). */
 int pc_client_fd(const pc_exchange *x);
 

@@ -266,7 +266,7 @@ static apr_interval_time_t park_time(const pc_exchange *x)
 
 static int set_interest(pc_exchange *x, pc_perch *p)
 {
-    unsigned backend = 0, out = 0, client = x->tunnel ? 0 : EPOLLRDHUP;
+    unsigned backend = 0, out = 0, client = x->tunnel || x->hung_up_at ? 0 : EPOLLRDHUP;
     int client_fd = x->tunnel && !pc_tunnel_watches_client(x) ? -1 : pc_client_fd(x);
     int fd = x->link ? x->link->fd : -1, out_fd = x->link ? x->link->out_fd : -1;
 
@@ -338,10 +338,11 @@ static void look_around(pc_exchange *x)
 {
     struct epoll_event ev[4];
     int i, n = epoll_wait(x->perch->epfd, ev, 4, 0);
-    unsigned left = EPOLLHUP | EPOLLERR | (x->want & PC_WANT_CLIENT_READ ? 0 : EPOLLRDHUP);
+    unsigned left = EPOLLHUP | EPOLLERR, hung_up = x->want & PC_WANT_CLIENT_READ ? 0 : EPOLLRDHUP;
 
-    if (x->tunnel && (x->want & PC_WANT_CLIENT_READ)) {
-        left = 0; /* the read tells, behind what the client has sent before */
+    if (x->tunnel) { /* if it is read, that tells, behind what the client has sent before */
+        left = x->want & PC_WANT_CLIENT_READ ? 0 : left | EPOLLRDHUP;
+        hung_up = 0;
     }
 
     for (i = 0; i < n; i++) {
@@ -350,6 +351,9 @@ static void look_around(pc_exchange *x)
         }
         else if (ev[i].data.fd == x->perch->client_fd && (ev[i].events & left)) {
             x->client_left = 1;
+        }
+        else if (ev[i].data.fd == x->perch->client_fd && (ev[i].events & hung_up)) {
+            pc_client_hung_up(x);
         }
     }
 }
