@@ -56,8 +56,13 @@ int procd_receive(int fd, procd_message *message, int *fds, int *n_fds);
 /** One message of a SOCK_SEQPACKET socket with descriptors, without blocking. @return bytes sent, or -1 and errno */
 ssize_t procd_wire_send(int fd, const struct iovec *iov, int n_iov, const int *fds, int n_fds);
 /** The same the other way; *n_fds: room in, number out. What does not fit is an error (EPROTO), and no descriptor of it is
- *  left open. @return bytes; 0 at the end; -1 and errno */
+ *  left open; the kernel hands out no more than there is room for. @return bytes; 0 at the end; -1 and errno */
 ssize_t procd_wire_receive(int fd, struct iovec *iov, int n_iov, int *fds, int *n_fds);
+
+/** Close what has come and is not what should have: whoever sent it cannot make this wait. */
+void procd_close_aside(int fd);
+/** @return 1: so many are being closed that no more should be taken */
+int procd_close_is_busy(void);
 
 /* ------------------------------------------------------------------ the configuration: tagged pieces, one after another */
 

@@ -90,7 +90,7 @@ static char *find_strings(const procd_script_head *head, char *buf, ssize_t n, c
 int procd_script_receive(int fd, procd_script_head *head, char *buf, char **bytes, procd_script_fds *fds)
 {
     struct iovec iov[2] = { { head, sizeof(*head) }, { buf, PROCD_SCRIPT_INLINE } };
-    int all[3], n_fds = 3, n_own, kept = 0;
+    int all[3], n_fds = procd_close_is_busy() ? 0 : 3, n_own, kept = 0;
     ssize_t n = procd_wire_receive(fd, iov, 2, all, &n_fds);
 
     fds->out = fds->in = -1;
@@ -104,7 +104,7 @@ int procd_script_receive(int fd, procd_script_head *head, char *buf, char **byte
         kept = *bytes ? n_own : 0;
     }
     for (int i = kept; i < n_fds; i++) {
-        close(all[i]);
+        procd_close_aside(all[i]);
     }
     if (!*bytes) {
         errno = EPROTO;
@@ -118,7 +118,7 @@ int procd_script_receive(int fd, procd_script_head *head, char *buf, char **byte
 static void close_one(int *fd)
 {
     if (*fd != -1) {
-        close(*fd);
+        procd_close_aside(*fd);
         *fd = -1;
     }
 }

@@ -65,7 +65,8 @@ void procd_wire_token(int fd)
     }
 }
 
-/* All descriptors that came, wherever they stand; those past the room are closed. */
+/* All descriptors that came, wherever they stand; those past the room are closed. Of the kernel's headers some are longer than
+ * what they are for. */
 static int take_fds(struct msghdr *head, int *fds, int room)
 {
     int n = 0;
@@ -83,7 +84,7 @@ static int take_fds(struct msghdr *head, int *fds, int room)
                 fds[n++] = fd;
             }
             else {
-                close(fd);
+                procd_close_aside(fd);
             }
         }
     }
@@ -93,18 +94,18 @@ static int take_fds(struct msghdr *head, int *fds, int room)
 static void close_fds(int *fds, int *n_fds)
 {
     while (*n_fds > 0) {
-        close(fds[--*n_fds]);
+        procd_close_aside(fds[--*n_fds]);
     }
 }
 
 ssize_t procd_wire_receive(int fd, struct iovec *iov, int n_iov, int *fds, int *n_fds)
 {
     control_space control;
+    int room = *n_fds < 0 ? 0 : *n_fds > PROCD_WIRE_FDS ? PROCD_WIRE_FDS : *n_fds;
     struct msghdr head = { .msg_iov = iov,
                            .msg_iovlen = (size_t)n_iov,
-                           .msg_control = control.bytes,
-                           .msg_controllen = sizeof(control.bytes) };
-    int room = *n_fds;
+                           .msg_control = room ? control.bytes : NULL,
+                           .msg_controllen = room ? CMSG_LEN((size_t)room * sizeof(int)) : 0 };
     ssize_t n;
 
     *n_fds = 0;

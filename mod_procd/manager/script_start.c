@@ -4,11 +4,11 @@
 #include "script.h"
 
 #include <errno.h>
-#include <linux/magic.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* The kernel allows a quarter of the stack's limit, which is 2 MB of 8: what it would not take is refused while it can
@@ -39,23 +39,36 @@ void script_refuse(const group *g, int control, procd_script_fds *fds, procd_scr
 
 /* ------------------------------------------------------------------ pipes */
 
+/* As any pipe is that the manager makes itself. */
+static int is_of_pipefs(const struct statx *st)
+{
+    static struct stat ours;
+    int pair[2];
+
+    if (!ours.st_dev && pipe2(pair, O_CLOEXEC) == 0) {
+        (void)fstat(pair[0], &ours);
+        close(pair[0]);
+        close(pair[1]);
+    }
+    return ours.st_dev && makedev(st->stx_dev_major, st->stx_dev_minor) == ours.st_dev;
+}
+
 /* They were made by whoever asked, so nothing but a pipe is taken, and no file that is a pipe is given away. The script's
  * user is to have it so that /dev/stdin and /dev/stdout can be opened.
  * @return NULL, or what is wrong */
 static const char *take_pipe(int fd, const group *g)
 {
-    struct statfs of;
-    struct stat st;
+    struct statx st;
 
-    if (fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode)) {
+    /* Whoever has made a file system of his own is not asked for anything. */
+    if (fcntl(fd, F_GETPIPE_SZ) == -1
+        || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_UID, &st) != 0) {
         return "what came for its input or output is no pipe";
     }
-    if (!g->cgi->as_root || st.st_uid == g->id.uid) {
+    if (!g->cgi->as_root || st.stx_uid == g->id.uid) {
         return NULL;
     }
-    return fstatfs(fd, &of) == 0 && of.f_type == PIPEFS_MAGIC && fchown(fd, g->id.uid, (gid_t)-1) == 0
-               ? NULL
-               : "its pipes cannot be given to its user";
+    return is_of_pipefs(&st) && fchown(fd, g->id.uid, (gid_t)-1) == 0 ? NULL : "its pipes cannot be given to its user";
 }
 
 static const char *take_pipes(const procd_script_fds *fds, const group *g)

@@ -1,5 +1,6 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/line_wire.c mod_procd/wire.c mod_procd/manager/host_name.c */
+/* sources: mod_procd/line_wire.c mod_procd/wire.c mod_procd/close_aside.c mod_procd/manager/host_name.c */
+/* libs: -lpthread */
 /* Lines as a child of httpd passes them on, and as one that was taken over might; hosts that become part of a path. */
 #include "mod_procd/manager/hostlog.h"
 

@@ -1,5 +1,6 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
-/* sources: mod_procd/script_parse.c mod_procd/script_wire.c mod_procd/wire.c */
+/* sources: mod_procd/script_parse.c mod_procd/script_wire.c mod_procd/wire.c mod_procd/close_aside.c */
+/* libs: -lpthread */
 /* Requests for scripts as a child of httpd sends them, and as one that was taken over might. */
 #include "procd_wire.h"
 
@@ -10,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -93,6 +97,8 @@ static void one_that_is_too_long(void **state)
     free(bytes);
 }
 
+static int any_fd; /* whose closing takes no time */
+
 typedef struct pair {
     int fd[2];
 } pair;
@@ -147,7 +153,7 @@ static void what_arrives(void **state)
 
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         procd_script_head head = { .group = 7 }, got;
-        procd_script_fds fds = { 1, i % 2 ? 0 : -1 };
+        procd_script_fds fds = { any_fd, i % 2 ? any_fd : -1 };
         char *sent = malloc(lengths[i]), *bytes;
         int before = next_fd();
 
@@ -168,6 +174,63 @@ static void what_arrives(void **state)
     }
 }
 
+/* Closing the last descriptor of it takes two seconds. */
+static int slow_to_close(void)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct linger slow = { 1, 2 };
+    socklen_t len = sizeof(in);
+    static char bytes[1 << 20];
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&in, len) | listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&in, &len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&in, len), 0); /* nobody accepts, nobody reads */
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &slow, sizeof(slow)), 0);
+    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+    }
+    return fd;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Nobody can make the manager wait with a descriptor. */
+static void what_takes_long_to_close(void **state)
+{
+    static char buf[PROCD_SCRIPT_INLINE];
+    procd_script_head head = head_of(0, 0, 5), got;
+    struct iovec iov = { &head, sizeof(head) };
+    pair *p = *state;
+    char *bytes;
+    int64_t begin, spent = 0;
+
+    for (int i = 0; i < 12; i++) {
+        int fd = slow_to_close();
+
+        assert_int_equal(procd_wire_send(p->fd[0], &iov, 1, &fd, 1), sizeof(head));
+        close(fd);
+        begin = now_ms();
+        assert_int_equal(receive(p, &got, buf, &bytes), -1);
+        spent += now_ms() - begin;
+    }
+    assert_true(spent < 12000); /* one after the other they would take 24 seconds */
+    for (int i = 0; i < 32; i++) {
+        int fd = slow_to_close();
+
+        procd_close_aside(fd);
+    }
+    for (begin = now_ms(); procd_close_is_busy() && now_ms() - begin < 60000;) {
+        usleep(10000);
+    }
+    assert_false(procd_close_is_busy());
+}
+
 static void what_is_not_sent(void **state)
 {
     procd_script_head head = { .group = 7 };
@@ -185,7 +248,8 @@ static void what_a_forger_sends(void **state)
     static char buf[PROCD_SCRIPT_INLINE];
     procd_script_head head = head_of(0, 0, 5), got;
     struct iovec iov = { &head, sizeof(head) };
-    int memfd = memfd_create("t", MFD_ALLOW_SEALING), fds[5] = { 1, memfd, memfd, 1, 1 }, before = next_fd();
+    int memfd = memfd_create("t", MFD_ALLOW_SEALING), fds[5] = { any_fd, memfd, memfd, any_fd, any_fd },
+        before = next_fd();
     pair *p = *state;
     char *bytes;
 
@@ -211,7 +275,7 @@ static void nothing_with_descriptors(void **state)
     static char buf[PROCD_SCRIPT_INLINE];
     procd_script_head head;
     struct iovec iov = { &head, 0 };
-    int fds[3] = { 1, 1, 1 }, before = next_fd();
+    int fds[3] = { any_fd, any_fd, any_fd }, before = next_fd();
     pair *p = *state;
     char *bytes;
 
@@ -226,7 +290,7 @@ static void the_answer(void **state)
 {
     procd_script_answer_message sent = { PROCD_WIRE_MAGIC, PROCD_WIRE_VERSION, PROCD_SCRIPT_STARTED, 77, "" }, got;
     struct iovec iov = { &sent, sizeof(sent) };
-    int fds[2] = { 0, 1 }, before = next_fd();
+    int fds[2] = { any_fd, any_fd }, before = next_fd();
     pair *p = *state;
 
     assert_int_equal(procd_script_answer_receive(p->fd[1], &got), -1);
@@ -258,10 +322,12 @@ int main(void)
         cmocka_unit_test(one_that_is_too_long),
         cmocka_unit_test_setup_teardown(what_arrives, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_sent, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_takes_long_to_close, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_forger_sends, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_with_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(the_answer, setup, teardown),
     };
 
+    any_fd = memfd_create("any", 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,7 @@ sub is_root { return $> == 0 }
 
 # A program of t/backends, compiled when it is missing or older than its source.
 my %libs = (tiny => ['-static'], fcgi_echo => ['-lfcgi', '-lpthread'], http_echo => ['-lpthread'],
-    script_forger => [map({ top_dir() . "/mod_procd/$_.c" } qw(wire door script_wire line_wire)), '-D_GNU_SOURCE', '-I' . top_dir() . '/include']);
+    script_forger => [map({ top_dir() . "/mod_procd/$_.c" } qw(wire close_aside door script_wire line_wire)), '-D_GNU_SOURCE', '-I' . top_dir() . '/include']);
 sub backend_program {
     my ($name) = @_;
     my $dir = build_dir() . '/t/bin';
