@@ -314,6 +314,22 @@ void log_finish(output *o)
 
 /* ------------------------------------------------------------------ SpawnErrorLog */
 
+/* A path of <Spawn> is opened as httpd opens its ErrorLog: where it leads is the administrator's affair, who also may mean
+ * /dev/stderr. In ProcdGroupDir one line serves the groups of many, in directories of theirs: there a link leads nowhere. */
+static int open_log(const char *path, int from_dir)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (from_dir ? O_NOFOLLOW : 0),
+                  0640);
+    struct stat st;
+
+    if (fd != -1 && from_dir && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        errno = EINVAL;
+        fd = -1;
+    }
+    return fd;
+}
+
 void group_open_log(group *g)
 {
     char path[4096];
@@ -337,7 +353,7 @@ void group_open_log(group *g)
     }
     snprintf(path, sizeof(path), "%s%s%s", g->def->log_path[0] == '/' ? "" : the_manager.server_root,
              g->def->log_path[0] == '/' ? "" : "/", g->def->log_path);
-    g->log_file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    g->log_file = open_log(path, g->from_dir);
     if (g->log_file == -1) {
         manager_log(LEVEL_ERROR, g, "PRD0151: group %s: cannot open SpawnErrorLog %s: %s; using the server's log",
                     g->name, path, strerror(errno));

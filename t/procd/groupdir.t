@@ -61,6 +61,14 @@ is $failed, 0, 'without a failed request';
 soon { !alive($first) } 'the old process ends';
 is_deeply [ProxyCore::Groups::pids($s, 'fixed')], [$fixed], 'other groups keep theirs';
 
+# A link in a directory of somebody else's must not choose what root writes to; in <Spawn> it is the administrator's.
+symlink "$dir/elsewhere", "$dir/link";
+file('second', "SpawnProcesses 1\nSpawnErrorLog $dir/link\n");
+ok $s->wait_log(qr/PRD0151: group second: cannot open SpawnErrorLog \Q$dir\E\/link: Too many levels/, 20), 'SpawnErrorLog of a file follows no link';
+ok !-e "$dir/elsewhere", 'and makes nothing there';
+file('second', "SpawnProcesses 1\nSpawnErrorLog $dir/second.log\n");
+soon { -e "$dir/second.log" } 'a file is made';
+
 # Broken while it runs.
 my $mark = $s->mark;
 ($first) = ProxyCore::Groups::pids($s, 'first');
