@@ -14,6 +14,7 @@
 
 /** A manager that is busy answers within this many seconds. */
 #define PATIENCE 10
+#define PATIENCE_TEXT "10 s"
 
 void ctl_wrong(const ctl_channel *c, const char *format, ...)
 {
@@ -127,7 +128,10 @@ int ctl_ask(ctl_channel *c, int n, const char *const *words, char **text)
 
     got = send(c->fd, packet, len, MSG_NOSIGNAL) == (ssize_t)len ? ctl_receive(c->fd, line, sizeof(line), &fd) : -1;
     if (got <= 0) {
-        ctl_wrong(c, "the manager does not answer: %s", got == 0 ? "it closed" : strerror(errno));
+        ctl_wrong(c, "the manager does not answer: %s",
+                  got == 0          ? "it closed"
+                  : errno == EAGAIN ? "nothing came within " PATIENCE_TEXT
+                                    : strerror(errno));
         return CTL_NO_MANAGER;
     }
     if (strncmp(line, "ok", 2) != 0) {

@@ -38,8 +38,7 @@ my %never = (
     deaf    => ["SpawnCommand $dir/deaf\nSpawnStartTimeout 1s", qr/^did not accept a connection within 1 s$/],
     closes  => ["SpawnCommand $dir/closes\nSpawnStartTimeout 1s", qr/^did not accept a connection within 1 s$/],
     is_root() ? (closed => ["SpawnCommand $echo\nSpawnDirectory $dir/closed", qr{^cannot enter SpawnDirectory \Q$dir\E/closed: Permission denied$}],
-        jail  => ["SpawnCommand $echo\nSpawnChroot $dir/none", qr{^cannot enter SpawnChroot \Q$dir\E/none: No such file or directory$}],
-        nproc => ["SpawnCommand $echo\nSpawnUser nobody\nSpawnLimit nproc 0", qr/^cannot run SpawnCommand \Q$echo\E: Resource temporarily unavailable \(its user has as many processes as it may: nproc\)$/]) : (),
+        jail  => ["SpawnCommand $echo\nSpawnChroot $dir/none", qr{^cannot enter SpawnChroot \Q$dir\E/none: No such file or directory$}]) : (),
 );
 my @serving = (lives => '', idles => "SpawnProcesses 0 1\nSpawnIdleTimeout 1s", wears => "SpawnProcesses 1\nSpawnMaxRequests 3", ages => "SpawnProcesses 1\nSpawnMaxAge 1s",
     stubborn => "SpawnProcesses 1\nSpawnCommand $echo -h 15\nSpawnStopTimeout 1s", binary => "SpawnProcesses 1\nSpawnCommand $dir/binary",
