@@ -254,7 +254,7 @@ static int start_manager(procd_retained *r, apr_pool_t *p, apr_int64_t delay_ms)
     close_control(r);
     r->control_fd = pair[0];
     r->manager = pid;
-    r->started_ms = procd_now_ms();
+    r->started_ms = procd_now_ms() + delay_ms;
     if (procd_send(r->control_fd, PROCD_MSG_INIT, 0, fds, PROCD_INIT_FDS) != 0
         || procd_publish_send(r, main_server) != 0) {
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, main_server, "PRD0032: the manager (pid %ld) does not listen",

@@ -215,8 +215,14 @@ static void on_control(watch *w)
         on_message(&m, fds, n);
     }
     else if (rv == 0 || (errno != EAGAIN && errno != EINTR)) {
+        int error = rv == 0 ? ECONNRESET : errno;
+
         loop_unwatch(w, 1);
-        manager_end(rv == 0 || errno == ECONNRESET ? "httpd is gone" : "the control channel is broken", 0);
+        manager_end(error == ECONNRESET ? "httpd is gone"
+                    : error == EPROTO && the_manager.mode == MODE_WAITING
+                        ? "mod_procd is of another version than this manager"
+                        : "the control channel is broken",
+                    0);
         manager_check_done();
     }
 }
