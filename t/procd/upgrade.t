@@ -37,7 +37,7 @@ mkdir "$dir/lib";
 chmod 0755, $dir, "$dir/lib";
 my %file = (now => { so => build_dir() . '/modules/mod_procd.so' }, next => { so => "$dir/next/mod_procd.so", procd => "$dir/next/procd" });
 sub put { my ($from, $to) = @_; File::Copy::copy($from, "$to.new") or die "$from: $!"; chmod 0755, "$to.new"; rename "$to.new", $to or die; return }
-my $s = ProxyCore::Groups::server(conf => "ProcdLease 20s\n" . ProxyCore::Groups::group('app', "SpawnProcesses 2"));
+my $s = ProxyCore::Groups::server(conf => "ProcdLease 20s\n" . ProxyCore::Groups::group('app', "SpawnProcesses 2", pool => "ProxyCoreQueue 10 timeout=1s\n"));
 $file{now}{procd} = $s->manager_program;
 sub install { my ($version, @what) = @_; put($file{$version}{$_}, $_ eq 'so' ? "$dir/lib/mod_procd.so" : "$dir/lib/procd") for @what; return }
 install('now', qw(so procd));
@@ -92,7 +92,7 @@ $mark = $s->mark;
 install('next', 'so');
 kill 'USR1', $s->pid;
 ok $s->wait_log(qr/PRD0101: ending: mod_procd is of another version than this manager/, 30, $mark), 'another module with this manager: said in the log';
-$s->get('/app/', timeout => 20);
+is $s->get('/app/')->{status}, 504, 'a request waits for as long as ProxyCoreQueue has it';
 ok alive($s->pid), 'httpd lives';
 install('next', 'procd');
 soon { answers() } 'with its manager there, it serves';
