@@ -91,6 +91,15 @@ for my $name (sort keys %kind) {
                 is $c->read_response->{body}, 'ok', "$what: answered";
             }
         }
+        # more fields than there is room for on the stack
+        my $many = $s->connect;
+        $many->send("GET /$name-$async/m HTTP/1.1\r\nHost: a\r\n" . join('', map { "X-N$_: v$_\r\n" } 1 .. 90) . "\r\n");
+        my $taker = $backend->accept or die "$name: nobody came";
+        my $all = $read->($taker)->[0];
+        $taker->send($answer);
+        is_deeply [$all =~ /^(?:HTTP_)?X[-_]N\d+(?:: |=)v(\d+)\r?$/mg], [1 .. 90], "$name, async $async: ninety fields";
+        is $many->read_response->{body}, 'ok', "$name, async $async: answered";
+
         my $c = $s->connect;
         $c->send(request("/$name-$async/y", 'L' x 500));
         my $b = $backend->accept;
