@@ -55,28 +55,11 @@ static void answer(const client *c, const char *word, const char *text, int fd)
 {
     char line[512];
     struct iovec iov = { line, (size_t)snprintf(line, sizeof(line), "%s%s%s", word, *text ? " " : "", text) };
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 
     if (iov.iov_len >= sizeof(line)) {
         iov.iov_len = sizeof(line) - 1;
     }
-    if (fd != -1) {
-        struct cmsghdr *h;
-
-        memset(&control, 0, sizeof(control));
-        m.msg_control = &control;
-        m.msg_controllen = sizeof(control);
-        h = CMSG_FIRSTHDR(&m);
-        h->cmsg_level = SOL_SOCKET;
-        h->cmsg_type = SCM_RIGHTS;
-        h->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(h), &fd, sizeof(int));
-    }
-    (void)!sendmsg(c->channel.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)!procd_wire_send(c->channel.fd, &iov, 1, &fd, fd != -1);
     if (fd != -1) {
         close(fd);
     }
@@ -308,9 +291,10 @@ void control_open(void)
         return;
     }
     fd = make_socket(made);
-    if (fd == -1 || stat(made, &socket_is) != 0 || rename(made, path) != 0
-        || loop_watch(&listener, fd, on_listener, NULL) != 0) {
+    if (fd == -1 || stat(made, &socket_is) != 0 || loop_watch(&listener, fd, on_listener, NULL) != 0
+        || rename(made, path) != 0) {
         manager_log(LEVEL_ERROR, NULL, "PRD0211: no control socket %s: %s", path, strerror(errno));
+        loop_unwatch(&listener, 0);
         unlink(made);
         if (fd != -1) {
             close(fd);

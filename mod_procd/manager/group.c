@@ -108,17 +108,10 @@ static void publish(group *g, const tally *t)
 
 /* ------------------------------------------------------------------ retiring */
 
-static const procd_slot_count *counts_of(const process *p)
-{
-    const procd_slot_count *c = &the_manager.tables.children->groups[p->group->index].slots[p->slot];
-
-    return atomic_load(&c->instance) == p->instance ? c : NULL;
-}
-
 /* @param text  room for RETIRE_TEXT bytes */
 static const char *why_retire(const group *g, const process *p, char *text)
 {
-    const procd_slot_count *c = counts_of(p);
+    const procd_slot_count *c = process_counts(p);
     uint64_t retire_at = atomic_load(&p->row->retire_at);
 
     if (!g->removed && p->definition != g->definition) {
@@ -137,7 +130,7 @@ static const char *why_retire(const group *g, const process *p, char *text)
 /* Children could not connect: what they say is checked before anything is done about it. */
 static void check_refused(group *g, process *p)
 {
-    const procd_slot_count *c = counts_of(p);
+    const procd_slot_count *c = process_counts(p);
     uint32_t refused = c ? atomic_load(&c->refused) : 0;
 
     if (refused == p->refused_seen) {
@@ -155,7 +148,7 @@ static void check_refused(group *g, process *p)
 /* A request that it had was given up. Its others have until they are done. */
 static void check_stuck(group *g, process *p)
 {
-    const procd_slot_count *c = counts_of(p);
+    const procd_slot_count *c = process_counts(p);
     uint32_t stuck = c ? atomic_load(&c->stuck) : 0;
 
     if (stuck == p->stuck_seen) {
@@ -341,7 +334,7 @@ static void grow(group *g, const tally *t)
 
 static int64_t idle_since(const process *p)
 {
-    const procd_slot_count *c = counts_of(p);
+    const procd_slot_count *c = process_counts(p);
     int64_t last = c ? atomic_load(&c->last_ms) : 0, now = procd_now_ms();
 
     return last > p->ready_ms && last <= now ? last : p->ready_ms;
@@ -438,7 +431,7 @@ static void settle(group *g)
 
     for (int i = 0; i < PROCD_MAX_SLOTS && g->failures; i++) {
         const process *p = g->processes[i];
-        const procd_slot_count *c = p && p->state == PROCD_READY ? counts_of(p) : NULL;
+        const procd_slot_count *c = p && p->state == PROCD_READY ? process_counts(p) : NULL;
 
         if (!p || p->state != PROCD_READY || p->definition != g->definition) {
             continue;
@@ -596,7 +589,7 @@ static void delay_next_start(group *g, int at_once, int64_t now)
 /* p is NULL when it could not even be forked. Its row is cleared by the caller, who also balances. */
 void group_process_ended(group *g, process *p, const char *what, int failed)
 {
-    const procd_slot_count *c = p ? counts_of(p) : NULL;
+    const procd_slot_count *c = p ? process_counts(p) : NULL;
     int64_t now = procd_now_ms(), age = p && p->ready_ms ? now - p->ready_ms : 0;
     int no_start = !p || p->exec_failed;
 

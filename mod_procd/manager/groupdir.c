@@ -31,7 +31,6 @@ typedef struct entry {
 static char dir_path[4096];
 static entry *entries;
 static timer look;
-static struct stat dir_was;
 static int complained; /* of the directory itself */
 static int names_due;  /* <Spawn> blocks may have come and gone */
 
@@ -306,11 +305,12 @@ static void look_around(int first)
     int fd = open(dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir;
     struct dirent *d;
+    struct stat st;
 
-    if (fd == -1 || fstat(fd, &dir_was) != 0) {
+    if (fd == -1 || fstat(fd, &st) != 0) {
         complain(strerror(errno));
     }
-    else if (!is_trusted(&dir_was)) {
+    else if (!is_trusted(&st)) {
         complain("it must belong to root or to the user that httpd was started as, and nobody else may write it");
     }
     else if ((dir = fdopendir(fd))) {

@@ -255,6 +255,8 @@ void process_drain(process *p, const char *why);
 /** Tell it to end now; SIGKILL when it has not after its stop time. */
 void process_stop(process *p, const char *why);
 int process_busy(const process *p);
+/** What children have counted of it. @return NULL: nobody has leased it yet */
+const procd_slot_count *process_counts(const process *p);
 void process_reap(void); /* after SIGCHLD */
 /** @return a row that no process and no script has, or -1 */
 int group_free_slot(const group *g);

@@ -96,6 +96,13 @@ int process_busy(const process *p)
     return procd_table_busy(&the_manager.tables, p->group->index, p->slot, p->instance);
 }
 
+const procd_slot_count *process_counts(const process *p)
+{
+    const procd_slot_count *c = &the_manager.tables.children->groups[p->group->index].slots[p->slot];
+
+    return atomic_load(&c->instance) == p->instance ? c : NULL;
+}
+
 /* ------------------------------------------------------------------ starting */
 
 /* SpawnMaxRequests, later by up to the jitter, so that a group does not retire as one. */

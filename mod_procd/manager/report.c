@@ -104,16 +104,9 @@ static const char *state_name(procd_state state)
     return (unsigned)state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
 }
 
-static const procd_slot_count *counts_of(const process *p)
-{
-    const procd_slot_count *c = &the_manager.tables.children->groups[p->group->index].slots[p->slot];
-
-    return atomic_load(&c->instance) == p->instance ? c : NULL;
-}
-
 uint64_t process_requests(const process *p)
 {
-    const procd_slot_count *c = counts_of(p);
+    const procd_slot_count *c = process_counts(p);
 
     return c ? atomic_load(&c->requests) : 0;
 }
