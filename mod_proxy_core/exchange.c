@@ -136,6 +136,10 @@ void pc_exchange_client_left(pc_exchange *x)
         (void)pc_tunnel_end(x, "client");
         return;
     }
+    if (x->unwanted_by_filter) {
+        (void)pc_reply_refused(x);
+        return;
+    }
     pc_send_abort(x);
     pc_exchange_release(x, PC_OUTCOME_OK, 0);
     x->c->aborted = 1;

@@ -124,12 +124,14 @@ struct pc_exchange {
 
     /* the client's side */
     unsigned head_passed : 1;
-    unsigned unflushed : 1; /* something was passed since the last flush */
-    unsigned blocked : 1;   /* the client does not take what was passed */
-    unsigned answered : 1;  /* END was seen */
-    unsigned whole : 1;     /* and the codec itself has said so, without an error */
-    unsigned discard : 1;   /* the body of this answer is not wanted (local redirect, 304) */
-    unsigned eof : 1;       /* the backend has closed */
+    unsigned unflushed : 1;          /* something was passed since the last flush */
+    unsigned blocked : 1;            /* the client does not take what was passed */
+    unsigned unwanted_by_filter : 1; /* one of the request's output filters has refused the answer */
+    unsigned half_passed : 1;        /* and some of it is on its way already */
+    unsigned answered : 1;           /* END was seen */
+    unsigned whole : 1;              /* and the codec itself has said so, without an error */
+    unsigned discard : 1;            /* the body of this answer is not wanted (local redirect, 304) */
+    unsigned eof : 1;                /* the backend has closed */
     unsigned logged_cut : 1;
     unsigned last_event : 1;    /* a byte of this try was read */
     unsigned refused : 1;       /* an authorizer's answer that is the client's */
@@ -281,6 +283,10 @@ int pc_reply_client_takes(const pc_exchange *x);
 void pc_reply_flush(pc_exchange *x);
 /** What is left of an answer that something is served instead of is given up. */
 pc_step pc_reply_give_up(pc_exchange *x);
+/** All was passed on, or could not be: the end. */
+pc_step pc_reply_end(pc_exchange *x);
+/** An output filter has refused the answer: it may have sent one of its own, and else httpd does. */
+pc_step pc_reply_refused(pc_exchange *x);
 /** The answer was cut short: make sure that nobody takes it for whole. */
 void pc_reply_cut(pc_exchange *x);
 

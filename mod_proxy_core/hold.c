@@ -151,5 +151,5 @@ pc_step pc_hold_drain(pc_exchange *x)
     }
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(x->c->bucket_alloc));
     (void)pc_reply_pass_on(x);
-    return pc_exchange_end(x, OK, x->client_left ? "client-left" : "ok");
+    return pc_reply_end(x);
 }

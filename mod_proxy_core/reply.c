@@ -61,18 +61,44 @@ int pc_reply_pass(pc_exchange *x)
     return pc_reply_pass_on(x);
 }
 
+static int is_of_connection(apr_status_t rv)
+{
+    return rv == APR_SUCCESS || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_ECONNRESET(rv)
+           || APR_STATUS_IS_EPIPE(rv) || APR_STATUS_IS_TIMEUP(rv) || APR_STATUS_IS_EOF(rv);
+}
+
+/* Has what makes the head of a response done so? */
+static int head_is_made(const request_rec *r)
+{
+    const ap_filter_t *f = r->output_filters;
+
+    while (f && strcmp(f->frec->name, "http_header") != 0) {
+        f = f->next;
+    }
+    return !f;
+}
+
+pc_step pc_reply_end(pc_exchange *x)
+{
+    return x->unwanted_by_filter ? pc_reply_refused(x) : pc_exchange_end(x, OK, x->client_left ? "client-left" : "ok");
+}
+
 int pc_reply_pass_on(pc_exchange *x)
 {
     apr_status_t rv;
+    int begun;
 
     if (APR_BRIGADE_EMPTY(x->out)) {
         return !x->client_left;
     }
+    begun = x->r->sent_bodyct != 0;
     x->head_passed = 1;
     rv = ap_pass_brigade(x->r->output_filters, x->out);
     apr_brigade_cleanup(x->out);
     if (rv != APR_SUCCESS || x->c->aborted) {
         x->client_left = 1;
+        x->unwanted_by_filter = !x->c->aborted && !is_of_connection(rv);
+        x->half_passed = begun || (!x->r->eos_sent && head_is_made(x->r));
         return 0;
     }
     x->unflushed = 1;
@@ -102,7 +128,7 @@ void pc_reply_flush(pc_exchange *x)
     x->unflushed = 0;
 }
 
-void pc_reply_cut(pc_exchange *x)
+static void cut(pc_exchange *x, ap_filter_t *filters)
 {
     request_rec *r = x->r;
     conn_rec *c = x->c;
@@ -119,8 +145,30 @@ void pc_reply_cut(pc_exchange *x)
     }
     APR_BRIGADE_INSERT_TAIL(x->out, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, c->bucket_alloc));
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(c->bucket_alloc));
-    (void)ap_pass_brigade(r->output_filters, x->out);
+    (void)ap_pass_brigade(filters, x->out);
     apr_brigade_cleanup(x->out);
+}
+
+void pc_reply_cut(pc_exchange *x)
+{
+    cut(x, x->r->output_filters);
+}
+
+pc_step pc_reply_refused(pc_exchange *x)
+{
+    request_rec *r = x->r;
+
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "PXC0802: pool %s: an output filter has refused the answer",
+                  x->pool->name);
+    pc_send_abort(x);
+    pc_exchange_release(x, PC_OUTCOME_OK, 0);
+    r->no_cache = 1;
+    x->c->keepalive = AP_CONN_CLOSE;
+    if (!r->main && x->half_passed) { /* httpd would make a whole answer of it; the filter is not asked again */
+        r->eos_sent = 0;              /* an end that the filter was given has not come through */
+        cut(x, r->proto_output_filters);
+    }
+    return pc_exchange_end(x, AP_FILTER_ERROR, "filter");
 }
 
 /* ------------------------------------------------------------------ events */
@@ -165,7 +213,7 @@ static pc_step answer_ended(pc_exchange *x, const pc_event *ev, int left_over)
     }
     APR_BRIGADE_INSERT_TAIL(x->out, apr_bucket_eos_create(x->c->bucket_alloc));
     (void)pc_reply_pass_on(x);
-    return pc_exchange_end(x, OK, x->client_left ? "client-left" : "ok");
+    return pc_reply_end(x);
 }
 
 pc_step pc_reply_give_up(pc_exchange *x)
