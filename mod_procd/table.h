@@ -20,6 +20,10 @@
 #ifndef PROCD_TABLE_H
 #define PROCD_TABLE_H
 
+#ifndef __linux__
+#error "mod_procd and its manager need Linux: memfd_create, epoll, pidfd_open and sock_diag are what they stand on"
+#endif
+
 #include "groupdef.h"
 
 #include <stdatomic.h>

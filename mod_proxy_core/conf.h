@@ -6,6 +6,10 @@
 #ifndef PC_CONF_H
 #define PC_CONF_H
 
+#ifndef __linux__
+#error "mod_proxy_core needs Linux: epoll and timerfd (park.c, wake.c), openat2 (file_open.c)"
+#endif
+
 #include "mod_proxy_core.h"
 #include "spool.h"
 #include "upgrade.h"

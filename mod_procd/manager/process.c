@@ -410,6 +410,14 @@ static void finish(process *p, const char *what, int failed)
     group_balance(g);
 }
 
+/* It may have ended before it was looked at again. */
+static int has_answered(const process *p)
+{
+    const procd_slot_count *c = &the_manager.tables.children->groups[p->group->index].slots[p->slot];
+
+    return atomic_load(&c->instance) == p->instance && atomic_load(&c->done) > 0;
+}
+
 static void describe(const process *p, int status, char *what, size_t len)
 {
     char name[16];
@@ -423,7 +431,7 @@ static void describe(const process *p, int status, char *what, size_t len)
     }
     else {
         snprintf(what, len, "exited with status %d%s", WEXITSTATUS(status),
-                 WEXITSTATUS(status) == 0 && !p->ready_ms && !p->ending && !p->exec_failed
+                 WEXITSTATUS(status) == 0 && !p->ready_ms && !p->ending && !p->exec_failed && !has_answered(p)
                      ? " before it accepted a connection: it has to stay in the foreground"
                      : "");
     }

@@ -3,7 +3,7 @@
 #
 # include/mod_procd.h as another module sees it: mod_procd_example.c, built with apxs, defines its groups from its own
 # directive and serves requests through them, without mod_proxy_core.
-# P1 P2 P10 D3 D8 G13 G26 G28
+# P1 P2 P10 D2 D3 D8 D22 G13 G26 G28
 use strict;
 use warnings;
 use FindBin;

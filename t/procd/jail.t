@@ -3,7 +3,7 @@
 #
 # What a process is given before it runs: another root directory with nothing in it but the program, the groups of its user,
 # every limit by its name, and addresses of each kind.
-# P4 P11 D19
+# P4 P11 P12 D19
 use strict;
 use warnings;
 use FindBin;

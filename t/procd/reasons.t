@@ -78,7 +78,7 @@ my @ends = (
     ['lives', sub { kill 'SEGV', $_[0] }, qr/^was killed by SIGSEGV(?: \(core dumped\))?$/],
     ['core', sub { kill 'ABRT', $_[0] }, qr/^was killed by SIGABRT$/],
     ['lives', sub { $s->get('/lives/?exit=11') }, qr/^exited with status 11$/],
-    ['lives', sub { $s->get('/lives/?exit=0') }, qr/^exited with status 0$/],
+    ['lives', sub { $s->get('/lives/?exit=0') }, qr/^exited with status 0$/], # it has answered before
     ['idles', sub { }, qr/^idle$/],
     ['wears', sub { $s->get('/wears/') for 1 .. 4 }, qr/^retired after \d+ requests$/],
     ['ages', sub { }, qr/^age \d+ s over 1 s$/],
