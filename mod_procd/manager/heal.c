@@ -23,7 +23,7 @@ static int rows_healed, counts_healed; /* since the log was told */
 static int wrong;                      /* in this round */
 static int64_t said_ms;
 static pid_t known[PROCD_MAX_CHILDREN];       /* was seen to be a child of httpd */
-static int64_t suspected[PROCD_MAX_CHILDREN]; /* what was wrong in the last round, or 0 */
+static uint64_t suspected[PROCD_MAX_CHILDREN]; /* what was wrong in the last round, or 0 */
 
 static void end_row(procd_child_row *row)
 {
@@ -110,7 +110,7 @@ static void heal_row(procd_children_half *half, int index, int n)
     procd_child_row *row = &half->children[index];
     uint32_t state = atomic_load(&row->state);
     pid_t pid = atomic_load(&row->pid);
-    int64_t what = (int64_t)state << 32 | (uint32_t)pid, before = suspected[index];
+    uint64_t what = (uint64_t)state << 32 | (uint32_t)pid, before = suspected[index];
 
     suspected[index] = 0;
     if (state == PROCD_CHILD_FREE || state == PROCD_CHILD_GONE) {

@@ -108,7 +108,7 @@ like forge($row{cgi}, "$cgi/env"), qr/verdict 0.*uid=$user[2],$user[2]/s, 'a for
 like forge($row{cgi}, '-e', 'LD_PRELOAD=/x', "$cgi/env"), qr/verdict 0(?!.*LD_PRELOAD)/s, 'without variables of its choice';
 like forge($row{cgi}, '-e', 'PATH=/evil', "$cgi/env"), qr/verdict 0.*PATH=\/usr\/local/s, 'nor a PATH';
 like forge($row{cgi}, '/bin/sh'), qr/verdict 2 .*outside/, 'a program outside of the roots is not run';
-like forge($row{cgi}, "$cgi/../own/env", "$cgi/../../../bin/sh"), qr/verdict 2 .*outside.*verdict 2 .*outside/s, 'however it is written';
+like forge($row{cgi}, "$cgi/../own/env", "$cgi/../../../../../../bin/sh"), qr/verdict 2 .*outside.*verdict 2 .*outside/s, 'however it is written';
 like forge($row{cgi}, "$cgi/link"), qr/verdict 2 .*outside/, 'nor by a link';
 like forge($row{cgi}, "$cgi/$_"), qr/verdict 2 .*$refused{$_}/, "nor $_" for qw(world wrong suid open/env shared/mine/env);
 like forge($row{cgi}, $cgi), qr/verdict 2 .*not a regular file/, 'nor a directory';
