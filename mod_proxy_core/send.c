@@ -204,12 +204,15 @@ static void drop_sent_buckets(pc_exchange *x)
 static apr_status_t queue_bucket(pc_exchange *x, apr_bucket *b, int frame, apr_size_t *lot)
 {
     const char *data;
-    apr_size_t len, n;
+    apr_size_t len, n, said = b->length;
     pc_frame *f = &x->body_queue->frames[frame];
     apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
 
+    if (rv == APR_SUCCESS && len == 0 && said > 0 && said != (apr_size_t)-1) {
+        rv = APR_EOF; /* a filter's file, which is shorter than it was */
+    }
     if (rv != APR_SUCCESS || len == 0) {
-        x->rc = HTTP_INTERNAL_SERVER_ERROR; /* a file of ours, which is shorter than it was */
+        x->rc = HTTP_INTERNAL_SERVER_ERROR;
         return rv;
     }
     f->prefix_len = f->suffix_len = 0;
@@ -267,7 +270,8 @@ static pc_step body_failed(pc_exchange *x, apr_status_t rv)
 {
     int rc = x->rc;
 
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, x->r, "PXC0411: reading the client's body failed");
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, x->r,
+                  "PXC0411: reading the request's body, or the file behind it, failed");
     pc_send_abort(x);
     pc_exchange_release(x, PC_OUTCOME_OK, 0);
     x->c->keepalive = AP_CONN_CLOSE;

@@ -136,6 +136,18 @@ my $got = length $b->read_all(5);
 ok $b->eof, 'the client leaves: so does the connection';
 cmp_ok $got, '<', 20_000_000, 'and not all was sent';
 
+# A file that becomes shorter while it is sent is not taken for a whole one.
+$c = $s->connect;
+$c->send("GET /huge.flt HTTP/1.1\r\nHost: a\r\n\r\n");
+$b = $f->accept;
+my $begin = read_record($b, 5);
+truncate "$root/huge.flt", 100 or die "truncate: $!";
+$b->read_all(20);
+ok $b->eof, 'a file that is cut meanwhile: the connection to the application ends';
+unlike substr($b->{in}, -8), qr/^\x01\x08\0\x01\0\0/, 'without the end of FCGI_DATA';
+is $c->read_response(timeout => 20)->{status}, 500, 'and the client is told';
+$b->close;
+
 # A FIFO is no file, also when it has taken a file's place since httpd looked: nobody waits for it to be written to.
 POSIX::mkfifo("$root/fifo", 0666) or die "mkfifo: $!";
 link "$root/fifo", "$root/fifo.flt";
