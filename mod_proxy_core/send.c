@@ -204,14 +204,11 @@ static void drop_sent_buckets(pc_exchange *x)
 static apr_status_t queue_bucket(pc_exchange *x, apr_bucket *b, int frame, apr_size_t *lot)
 {
     const char *data;
-    apr_size_t len, n, said = b->length;
+    apr_size_t len, n;
     pc_frame *f = &x->body_queue->frames[frame];
     apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
 
-    if (rv == APR_SUCCESS && len == 0 && said > 0 && said != (apr_size_t)-1) {
-        rv = APR_EOF; /* a filter's file, which is shorter than it was */
-    }
-    if (rv != APR_SUCCESS || len == 0) {
+    if (rv != APR_SUCCESS || len == 0) { /* a file of ours that is shorter than it was is APR_EOF */
         x->rc = HTTP_INTERNAL_SERVER_ERROR;
         return rv;
     }
