@@ -169,17 +169,18 @@ static const char *check_file(apr_pool_t *p, const char *path, const char *name)
 {
     apr_file_t *file;
     apr_finfo_t info;
-    apr_status_t rv = apr_file_open(&file, path, APR_READ | APR_BUFFERED, 0, p);
+    apr_status_t rv = apr_stat(&info, path, APR_FINFO_SIZE | APR_FINFO_TYPE, p);
     procd_deferror error;
     procd_groupdef *def;
     const char *err = NULL;
     char *text;
 
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_info_get(&info, APR_FINFO_SIZE | APR_FINFO_TYPE, file);
-    }
+    /* before it is opened: a pipe would hold httpd up */
     if (rv == APR_SUCCESS && (info.filetype != APR_REG || info.size > PROCD_TEXT_MAX)) {
         return apr_psprintf(p, "%s must be a file of at most %d bytes", path, PROCD_TEXT_MAX);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apr_file_open(&file, path, APR_READ | APR_BUFFERED, 0, p);
     }
     if (rv == APR_SUCCESS) {
         text = apr_pcalloc(p, (apr_size_t)info.size + 1);
