@@ -124,6 +124,9 @@ static const char *wrong_peer(const tls_state *t)
     if (!t->conf->verify) {
         return NULL;
     }
+    if (!t->name) { /* the check of the configuration does not let it come to that */
+        return "TLS: there is no name to compare its certificate with";
+    }
     if (SSL_get_verify_result(t->ssl) != X509_V_OK) {
         return X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
     }
