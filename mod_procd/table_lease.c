@@ -22,7 +22,7 @@ void procd_group_recount(procd_tables *t, int group)
     int rows = procd_child_rows(t);
 
     for (int i = 0; i < PROCD_MAX_SLOTS; i++) {
-        if (get(count->slots[i].instance) != 0) {
+        if (get(count->slots[i].busy) != 0) {
             set(count->slots[i].busy, 0);
         }
     }
@@ -185,7 +185,7 @@ static void count_up(procd_tables *t, procd_child *child, int group, int slot, i
 
     own->busy[slot] = (uint16_t)(own->busy[slot] + by);
     set(row->busy[group][slot], own->busy[slot]);
-    if (was + by == own->busy[slot] && sum + by >= 0 && sum < INT16_MAX) {
+    if (was + by == own->busy[slot] && sum >= 0 && sum < INT16_MAX && sum + by >= 0) {
         set(count->busy, sum + by);
     }
     else {
