@@ -22,7 +22,7 @@ static int at;                         /* the next row */
 static int rows_healed, counts_healed; /* since the log was told */
 static int wrong;                      /* in this round */
 static int64_t said_ms;
-static pid_t known[PROCD_MAX_CHILDREN];       /* was seen to be a child of httpd */
+static pid_t known[PROCD_MAX_CHILDREN];        /* was seen to be a child of httpd */
 static uint64_t suspected[PROCD_MAX_CHILDREN]; /* what was wrong in the last round, or 0 */
 
 static void end_row(procd_child_row *row)

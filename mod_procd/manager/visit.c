@@ -1,7 +1,8 @@
 /* Copyright the mod_proxy_core authors. SPDX-License-Identifier: Apache-2.0 */
 /* Connections of httpd's children. Who can connect has inherited the way from httpd, but a child that was taken over could
- * pass it on: only httpd's user and the manager's own are let in. How many are here at a time is bounded, and whoever came
- * first has to go for the next: those who mean it have said what they want at once, or come again. */
+ * pass it on: only httpd's user and the manager's own are let in. How many are here at a time is bounded, of one process and in
+ * all, and whoever came first has to go for the next: those who mean it have said what they want at once, or come again.
+ * Who comes again and again pushes out himself. */
 #include "manager.h"
 
 #include <errno.h>
@@ -10,10 +11,12 @@
 #include <unistd.h>
 
 #define PAUSE_MS 100
+#define OF_ONE_MOST 64
 
 typedef struct visitor {
     watch w; /* fd -1: the place is free */
     visitors *of;
+    pid_t pid;
     uint64_t number;
 } visitor;
 
@@ -31,13 +34,14 @@ struct visitors {
 /* All of them, for as long as the manager lives: only the kernel knows them otherwise, and a leak checker does not ask it. */
 static visitors *every;
 
-static int may_enter(visitors *v, int fd)
+static int may_enter(visitors *v, int fd, pid_t *pid)
 {
-    struct ucred who;
+    struct ucred who = { 0, 0, 0 };
     socklen_t len = sizeof(who);
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0
         && (who.uid == (uid_t)the_manager.global.uid || who.uid == geteuid())) {
+        *pid = who.pid;
         return 1;
     }
     if (manager_may_say(&v->said_ms)) {
@@ -53,22 +57,31 @@ static void turn_out(visitor *p)
     loop_unwatch(&p->w, 1);
 }
 
-/* @return a free place, or else that of who is here longest */
-static visitor *choose_place(visitors *v)
+static visitor *older(visitor *a, visitor *b)
 {
-    visitor *first = &v->places[0];
+    return !a || b->number < a->number ? b : a;
+}
+
+/* @return a free place, or else that of who is here longest; of those of the same process, when it has many */
+static visitor *choose_place(visitors *v, pid_t pid)
+{
+    visitor *empty = NULL, *first = NULL, *own = NULL;
+    int n = 0;
 
     for (int i = 0; i < v->most; i++) {
         visitor *p = &v->places[i];
 
         if (p->w.fd == -1) {
-            return p;
+            empty = p;
+            continue;
         }
-        if (p->number < first->number) {
-            first = p;
+        first = older(first, p);
+        if (p->pid == pid) {
+            own = older(own, p);
+            n++;
         }
     }
-    return first;
+    return n >= OF_ONE_MOST ? own : empty ? empty : first;
 }
 
 static void on_word(watch *w)
@@ -80,7 +93,7 @@ static void on_word(watch *w)
     }
 }
 
-static void receive(visitors *v, int fd)
+static void receive(visitors *v, int fd, pid_t pid)
 {
     watch none = { .fd = -1 };
     visitor *p;
@@ -90,9 +103,10 @@ static void receive(visitors *v, int fd)
     case VISIT_ENDS: close(fd); return;
     default: break;
     }
-    p = choose_place(v);
+    p = choose_place(v, pid);
     turn_out(p);
     p->of = v;
+    p->pid = pid;
     p->number = v->numbers++;
     if (loop_watch(&p->w, fd, on_word, p) != 0) {
         close(fd);
@@ -132,6 +146,7 @@ static void on_knock(watch *w)
 {
     visitors *v = w->of;
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    pid_t pid;
 
     if (fd == -1) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -139,8 +154,8 @@ static void on_knock(watch *w)
         }
         return;
     }
-    if (may_enter(v, fd)) {
-        receive(v, fd);
+    if (may_enter(v, fd, &pid)) {
+        receive(v, fd, pid);
     }
     else {
         close(fd);
