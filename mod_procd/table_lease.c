@@ -8,6 +8,7 @@
 #include "table_priv.h"
 
 #define LOOK_AGAIN_MS 1000
+#define GIVE_TRIES 5
 
 void procd_table_reset_demand(procd_tables *t, int group)
 {
@@ -295,6 +296,17 @@ static void count_times(procd_slot_count *count, procd_times times)
     set(count->total_us, get(count->total_us) + (uint64_t)times.total);
 }
 
+/* What is not given back counts for as long as the child lives: this is worth a longer wait than a place is. */
+static int lock_to_give(procd_tables *t, const procd_child *child, int group, uint32_t *mine)
+{
+    for (int i = 0; i < GIVE_TRIES; i++) {
+        if (procd_group_lock(t, child, group, mine) == 0) {
+            return 0;
+        }
+    }
+    return -1;
+}
+
 /* @return 1: this lease was out */
 static int give_up(procd_tables *t, procd_child *child, int group, const procd_hold *hold)
 {
@@ -319,7 +331,7 @@ int procd_table_give(procd_tables *t, procd_child *child, int group, const procd
     int ring = 0;
 
     procd_child_tend(t, child);
-    if (procd_group_lock(t, child, group, &mine) != 0) {
+    if (lock_to_give(t, child, group, &mine) != 0) {
         return 0;
     }
     if (give_up(t, child, group, hold)) {
