@@ -529,22 +529,50 @@ void procd_parent_child_gone(pid_t pid)
 
 /* ------------------------------------------------------------------ a generation ends */
 
-/* Processes that nobody answers for any more. */
+/* Its private socket, which its manager would have removed. */
+static void remove_socket(procd_process_row *row)
+{
+    procd_hold hold;
+    uint32_t state;
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&hold.addr;
+
+    if (row->name_index < 0 && procd_row_read(row, &hold, &state) == 0 && hold.addr.sa.sa_family == AF_UNIX
+        && un->sun_path[0] == '/' && memchr(un->sun_path, '\0', sizeof(un->sun_path))) {
+        unlink(un->sun_path);
+    }
+}
+
+/* Processes that nobody answers for any more. A manager that has ended by itself has left none. */
 static void kill_processes(void)
 {
     int top = procd_client_tables.manager ? procd_table_top(&procd_client_tables) : 0;
     int dir_top = procd_client_tables.manager ? procd_table_dir_top(&procd_client_tables) : 0;
 
     for (int i = top ? 0 : PROCD_GROUPS_CONFIGURED; i < dir_top; i = i + 1 == top ? PROCD_GROUPS_CONFIGURED : i + 1) {
-        const procd_group_row *g = &procd_client_tables.manager->groups[i];
+        procd_group_row *g = &procd_client_tables.manager->groups[i];
 
         for (int slot = 0; slot < g->slots && slot < PROCD_MAX_SLOTS; slot++) {
             pid_t pid = g->processes[slot].pid;
 
             if (g->processes[slot].state != PROCD_EMPTY && pid > 1) {
                 kill(-pid, SIGKILL);
+                remove_socket(&g->processes[slot]);
             }
         }
+    }
+}
+
+/* A manager that was killed has left it. */
+static void remove_control(void)
+{
+    const char *dir = main_server ? procd_conf(main_server)->runtime_dir : NULL;
+
+    if (!main_server) {
+        return; /* a configuration that failed: nobody knows where it was */
+    }
+    dir = ap_runtime_dir_relative(generation_pool, dir ? dir : "procd");
+    if (dir) {
+        unlink(apr_pstrcat(generation_pool, dir, "/control", NULL));
     }
 }
 
@@ -555,11 +583,14 @@ static int has_ended(pid_t pid)
     return got == pid || (got == -1 && errno == ECHILD);
 }
 
-static int all_ended(procd_retained *r)
+/* @param killed  set when the manager has ended, but not by itself */
+static int all_ended(procd_retained *r, int *killed)
 {
-    int left = 0;
+    int left = 0, status = 0;
+    pid_t got;
 
-    if (r->manager && has_ended(r->manager)) {
+    if (r->manager && (got = waitpid(r->manager, &status, WNOHANG)) != 0 && (got != -1 || errno == ECHILD)) {
+        *killed = got != r->manager || !WIFEXITED(status) || WEXITSTATUS(status) != 0;
         r->manager = 0;
     }
     left += r->manager != 0;
@@ -576,22 +607,24 @@ static void stop_manager(procd_retained *r)
 {
     const struct timespec step = { 0, 10 * 1000 * 1000 };
     apr_int64_t within = r->longest_stop_ms, until;
-    int had_manager = r->manager != 0;
+    int killed = r->manager == 0;
 
-    if (had_manager) {
+    if (r->manager) {
         drain_control(r);
         procd_send(r->control_fd, PROCD_MSG_STOP, (apr_uint32_t)within, NULL, 0);
     }
     until = procd_now_ms() + within + 2000;
-    while (!all_ended(r) && procd_now_ms() < until) {
+    while (!all_ended(r, &killed) && procd_now_ms() < until) {
         nanosleep(&step, NULL);
     }
     if (r->manager) {
         kill(r->manager, SIGKILL);
         waitpid(r->manager, NULL, 0);
+        killed = 1;
     }
-    if (r->manager || !had_manager) {
+    if (killed) {
         kill_processes();
+        remove_control();
     }
     r->manager = 0;
     close_control(r);
@@ -601,12 +634,15 @@ static void stop_manager(procd_retained *r)
 /* HUP: the children of httpd are gone. The next generation begins with tables of its own. */
 static void send_away(procd_retained *r)
 {
-    if (r->manager) {
+    if (r->manager && !has_ended(r->manager)) {
         drain_control(r);
         procd_send(r->control_fd, PROCD_MSG_DRAIN, 0, NULL, 0);
         remember_ending(r, r->manager);
-        r->manager = 0;
     }
+    else {
+        kill_processes(); /* it was killed, and the next one knows nothing of them */
+    }
+    r->manager = 0;
     close_control(r);
     close_fds(r);
 }
