@@ -27,6 +27,8 @@ my $spawn_user = is_root() ? 'SpawnUser www-data' : '';
 my $s = ProxyCore::Server->new(procd => 1, tls => 1, loglevel => 'warn', conf => <<"CONF");
 KeepAliveTimeout 20
 MaxKeepAliveRequests 0
+LogFormat a a
+CustomLog logs/answers a
 <ProxyCore http>
     ProxyCoreProtocol http
     ProxyCoreBackend 127.0.0.1:$port max=8
@@ -60,13 +62,17 @@ my $base = 'http://127.0.0.1:' . $s->port;
 my $tls = 'https://127.0.0.1:' . $s->tls_port;
 spew(work_dir() . '/body', 'x' x 30_000);
 
+sub answers { return -s $s->dir . '/logs/answers' || 0 }
+
 # Run it, with a graceful restart when it has begun.
 my @met;
 sub load {
     my ($restart, @cmd) = @_;
     return run_program(@cmd)->{out} if !$restart;
+    my $before = answers();
     my $job = in_background { run_program(@cmd)->{out} };
     poll_until { grep { cmdline($_) =~ /^$cmd[0] / } descendants($job->{pid}) };
+    poll_until { answers() > $before } 5; # else a slow handshake has no answer at all before connections are ended
     $s->graceful;
     push @met, alive($job->{pid});
     return wait_background($job);

@@ -205,10 +205,13 @@ for my $kind (sort keys %b) {
             }
             next if $cache eq 'memory'; # too large for that
             for my $turn (1, 2) {
-                $res = play($kind, "$path-whole", "Cache-Control: max-age=60\r\nETag: \"1\"\r\n", $text, wait => $turn == 1 ? 5 : 0.15,
-                    front => $front);
-                # With a length the client has all of it before the cache knows that it was all.
-                poll_until { is_cached("/$kind/$path-whole") } 3 if $turn == 1;
+                # With a length the client has all of it before the cache knows that it was all; mod_http2 calls a stream
+                # aborted whose client has gone with that, and then mod_cache keeps nothing.
+                for my $try (1 .. 10) {
+                    $res = play($kind, "$path-whole", "Cache-Control: max-age=60\r\nETag: \"1\"\r\n", $text, wait => $turn == 1 ? 5 : 0.15,
+                        front => $front);
+                    last if $turn == 2 || poll_until { is_cached("/$kind/$path-whole") } 1.9;
+                }
                 is $res->{asked}, $turn == 1 ? 1 : 0, "$kind $cache $front: whole, request $turn: asked or not";
                 ok $res->{body} eq $text, 'all of it';
             }
