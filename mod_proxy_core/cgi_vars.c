@@ -32,7 +32,6 @@
 
 APLOG_USE_MODULE(proxy_core);
 
-
 typedef struct vars {
     request_rec *r;
     const pc_route *route;

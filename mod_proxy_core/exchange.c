@@ -24,7 +24,6 @@
 
 APLOG_USE_MODULE(proxy_core);
 
-
 static apr_status_t cleanup_exchange(void *data)
 {
     pc_exchange *x = data;

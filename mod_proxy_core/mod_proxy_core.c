@@ -27,7 +27,6 @@
 #include "http_request.h"
 #include "mpm_common.h"
 
-
 /** A wait this short is not worth the way to the listener and back. */
 #define SHORT_WAIT apr_time_from_msec(2)
 /** The same for a place in a queue that moves quickly: a few answers long. */

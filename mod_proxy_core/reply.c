@@ -15,7 +15,6 @@
 #include "http_protocol.h"
 #include "http_request.h"
 
-
 #include <errno.h>
 #include <poll.h>
 

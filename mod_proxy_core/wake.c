@@ -142,8 +142,8 @@ static void *event_main(void *data)
         if (poll(fd, 2, -1) == -1 && errno != EINTR) {
             break;
         }
-        if (fd[0].revents & (POLLERR | POLLNVAL)) {
-            fd[0].fd = -1;
+        if ((fd[0].revents & (POLLERR | POLLNVAL)) || (fd[0].revents & (POLLIN | POLLHUP)) == POLLHUP) {
+            fd[0].fd = -1; /* a pipe that nobody can write to any more: httpd and the manager were killed */
         }
         else if ((fd[0].revents & POLLIN) && read(fd[0].fd, &n, sizeof(n)) == (ssize_t)sizeof(n)) {
             pc_call_groups(ctx, ~(apr_uint64_t)0, -1);
